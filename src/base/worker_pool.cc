@@ -1,0 +1,18 @@
+#include "base/worker_pool.h"
+
+#include <pthread.h>
+
+namespace sluice {
+
+WorkerPool::WorkerPool(const std::string& name, std::size_t threads) : pool_(threads) {
+  for (std::size_t i = 0; i < threads; ++i) {
+    // Each thread takes one of these before any work is queued behind them, or names itself twice,
+    // which does no harm.
+    boost::asio::post(pool_,
+                      [name] { pthread_setname_np(pthread_self(), name.substr(0, 15).c_str()); });
+  }
+}
+
+WorkerPool::~WorkerPool() { pool_.join(); }
+
+}  // namespace sluice

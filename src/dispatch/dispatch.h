@@ -1,0 +1,82 @@
+#pragma once
+// Streams at work: reads what they want, freezes batches, sends, settles, moves cursors.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/awaitable.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/io_threads.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "base/worker_pool.h"
+#include "catalog/catalog.h"
+#include "connectors/connector.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::dispatch {
+
+// A stream as it stands; the API's `progress` and the metrics are made from it.
+struct StreamSnapshot {
+  catalog::StreamStatus status = catalog::StreamStatus::Running;
+  std::string last_error;                // "" = none
+  std::optional<int> remote_status;      // of the last attempt
+  std::uint64_t delivered = 0;           // records, since the stream was created
+  std::uint64_t aged_out = 0;            // offsets that retention took before they were delivered
+  std::uint64_t damaged = 0;             // offsets that the log lost to damage
+  Offset next_offset;                    // the cursor
+  std::uint64_t lag_records = 0;         // offsets of the organisation behind the cursor
+  std::int64_t lag_s = 0;                // age of the oldest undelivered record; 0 = none
+  std::optional<WallTime> next_attempt;  // while it waits after a failure
+};
+
+enum class Command : std::uint8_t { Pause, Resume, Restart };
+
+struct Settings {
+  std::string journal_directory;
+};
+
+class Dispatch {
+ public:
+  struct Dependencies {  // all outlive the Dispatch
+    IoThreads& threads;
+    FileSystem& fs;
+    const Clock& clock;
+    recordlog::RecordLog& log;
+    catalog::Catalog& catalog;
+    WorkerPool& catalog_pool;
+    Metrics& metrics;
+    // One per I/O thread, in their order.
+    std::vector<connectors::ConnectorContext> connector_contexts;
+  };
+
+  // Reads the stream journal. Fails only if its directory cannot be used; damage in it is
+  // quarantined and reported, and costs repeats, never records.
+  static Result<std::unique_ptr<Dispatch>> open(Settings settings, Dependencies dependencies);
+  virtual ~Dispatch() = default;
+
+  // Takes the stream over: goes on from the journal's boundary, else from stream.start. Also used
+  // for all of the catalog's streams on start. Before or after the loops have started.
+  virtual void add(const catalog::Stream& stream) = 0;
+
+  // Conflict: not possible in the stream's state (delivery.md, States and commands). The new
+  // state is in the catalog when it returns. NotFound: unknown stream.
+  virtual Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) = 0;
+
+  // Abandons what is under way and forgets the stream, in the journal too. The caller deletes it
+  // from the catalog first, so that a crash between leaves no stream without catalog row.
+  virtual Awaitable<Result<void>> remove(StreamId stream) = 0;
+
+  // Threads: any.
+  virtual std::optional<StreamSnapshot> snapshot(StreamId stream) const = 0;
+
+  // No new batch begins; requests under way get `grace_ms`, then are abandoned; cursors settled by
+  // then are durable. Blocks; not from an I/O thread.
+  virtual void stop(std::uint32_t grace_ms) = 0;
+};
+
+}  // namespace sluice::dispatch

@@ -1,0 +1,81 @@
+#pragma once
+// One door for every outbound HTTP byte: resolves the name, refuses forbidden addresses, connects
+// to the address it checked, verifies certificates. libcurl and c-ares live in the .cc files.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/awaitable.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/ids.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace sluice::egress {
+
+struct Settings {
+  // Exceptions to the address rules: networks ("10.0.0.0/8") or "host:port".
+  std::vector<std::string> allow;
+  std::string proxy;    // "" = none; the environment's proxy variables are never read
+  std::string ca_file;  // "" = the system's certificate authorities
+  std::uint32_t connections_per_host_max = 20;  // per organisation and host
+  std::uint32_t connections_max = 2000;         // of this client
+  std::chrono::seconds dns_cache{60};
+};
+
+// Fails with one sentence on an entry that is neither a network nor host:port.
+Result<void> validate(const Settings& settings);
+
+// Refuses what may never be a destination, before any name is resolved: a scheme other than http
+// and https, user info, zone ids, hosts spelled as decimal, octal or hex numbers, port 0.
+Result<void> validate_url(std::string_view url);
+
+struct HttpRequest {
+  OrganisationId organisation;  // organisations never share a connection
+  std::string method = "POST";
+  std::string url;
+  std::vector<std::pair<std::string, std::string>> headers;
+  // The body, gathered in order. The caller keeps the bytes until perform() has returned.
+  std::vector<std::string_view> body;
+};
+
+struct HttpResponse {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;  // at most the first 64 KiB, read for at most 1 s after the head
+  std::optional<std::chrono::milliseconds> retry_after;  // seconds or HTTP-date, never negative
+};
+
+// Threads: one I/O thread's; make one per loop. Destroy it after its loop has stopped, or when
+// nothing is under way.
+class HttpClient {
+ public:
+  HttpClient(boost::asio::io_context& loop, const Clock& clock, Settings settings);
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  // One attempt, one deadline for everything from DNS to the status line. Redirects are answers,
+  // never followed. Any HTTP status is a value. Errors: Timeout; Unavailable (DNS, connection,
+  // TLS); InvalidArgument (the address rules refuse it); Cancelled. Messages carry no secrets.
+  // Cancellable (asio terminal cancellation): the connection is closed.
+  Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline);
+
+  // Resolves, connects, shakes hands with TLS and sends no request. Errors as above.
+  Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::egress

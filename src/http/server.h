@@ -1,0 +1,118 @@
+#pragma once
+// The HTTP/1.1 listener. Beast lives in the .cc files. A request's body is read straight into a
+// buffer padded for simdjson; answers may come from any thread.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/io_threads.h"
+#include "base/metrics.h"
+#include "base/result.h"
+
+namespace sluice::http {
+
+struct Limits {
+  std::uint64_t header_bytes_max = 32 * 1024;          // beyond: 431
+  std::uint32_t header_timeout_ms = 30'000;            // from the first byte of a request
+  std::uint32_t body_idle_timeout_ms = 30'000;         // without a byte of an announced body: 408
+  std::uint32_t keep_alive_timeout_ms = 75'000;        // between requests
+  std::uint32_t connections_max = 10'000;              // beyond: closed at once, counted
+  std::uint64_t body_bytes_in_memory_max = 256 << 20;  // of all requests; beyond: bodies wait
+};
+
+struct Settings {
+  std::string address = "127.0.0.1:8080";  // host:port; [::1]:port; port 0 takes a free one
+  Limits limits;
+};
+
+// Views stay valid until the request has been answered.
+struct RequestHead {
+  std::string_view method;
+  std::string_view path;   // of the target, percent-encoded as sent
+  std::string_view query;  // without the question mark
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::optional<std::uint64_t> content_length;  // absent for chunked and for no body
+  std::string_view remote_address;
+  std::size_t io_thread = 0;  // index of the loop it arrived on
+
+  // The value of the first header of that name (any case); "" when there is none.
+  std::string_view header(std::string_view name) const;
+};
+
+// A request's body, with kPadding readable bytes behind it. Mutable by its owner.
+class Body {
+ public:
+  static constexpr std::size_t kPadding = 64;
+  Body() = default;
+  Body(std::unique_ptr<char[]> storage, std::size_t size)
+      : storage_(std::move(storage)), size_(size) {}
+  char* data() { return storage_.get(); }
+  const char* data() const { return storage_.get(); }
+  std::size_t size() const { return size_; }
+  std::string_view view() const { return {storage_.get(), size_}; }
+
+ private:
+  std::unique_ptr<char[]> storage_;
+  std::size_t size_ = 0;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  bool close = false;  // close the connection after it
+};
+
+// Answers one request, once, from any thread. Dropped unanswered, it answers 500. A vanished
+// client makes send() a no-op.
+class Responder {
+ public:
+  struct Target;  // the connection
+  explicit Responder(std::shared_ptr<Target> target);
+  Responder(Responder&&) noexcept;
+  Responder& operator=(Responder&&) noexcept;
+  ~Responder();
+  void send(Response response) &&;
+
+ private:
+  std::shared_ptr<Target> target_;
+};
+
+// Called on the connection's I/O thread. Must not block.
+class Handler {
+ public:
+  struct TakeBody {
+    std::uint64_t bytes_max;  // larger: 413 through too_large()
+  };
+  virtual ~Handler() = default;
+  // Looks at the head before any byte of the body is read: an answer refuses the request (the
+  // connection closes if a body was announced).
+  virtual std::variant<TakeBody, Response> on_head(const RequestHead& head) = 0;
+  // `head` stays valid until `responder` has been used; `body` is the handler's.
+  virtual void on_request(const RequestHead& head, Body body, Responder responder) = 0;
+  // What to answer when the listener itself refuses: 400 (not HTTP), 408, 413, 431.
+  virtual Response refusal(int status, std::string_view detail) = 0;
+};
+
+class Server {
+ public:
+  // `handler`, `threads` and `metrics` outlive the server. Accepts on every loop of `threads`.
+  static Result<std::unique_ptr<Server>> listen(Settings settings, IoThreads& threads,
+                                                Handler& handler, Metrics& metrics);
+  virtual ~Server() = default;
+  virtual std::string url() const = 0;  // "http://127.0.0.1:8080", with the port really bound
+  virtual std::uint16_t port() const = 0;
+  // Takes no new connections or requests; idle connections close; answers under way are sent.
+  // Blocks until all are gone or `deadline_ms` have passed. Not from an I/O thread.
+  virtual void stop(std::uint32_t deadline_ms) = 0;
+};
+
+}  // namespace sluice::http

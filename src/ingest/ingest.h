@@ -1,0 +1,49 @@
+#pragma once
+// HTTP body -> validated records -> recordlog. Answers when the records are on disk.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/io_threads.h"
+#include "base/metrics.h"
+#include "base/worker_pool.h"
+#include "catalog/catalog.h"
+#include "http/server.h"
+#include "model/identity.h"
+#include "model/kind.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::ingest {
+
+struct Settings {
+  std::uint64_t body_bytes_max = 64 << 20;
+  std::uint64_t record_bytes_max = 1 << 20;
+  bool redact_tokens = true;  // events 36, 37, 40 (records.md)
+  std::string installation;   // refuses bodies that this installation sent
+};
+
+class Ingest {
+ public:
+  struct Dependencies {  // all outlive the Ingest
+    IoThreads& threads;
+    recordlog::RecordLog& log;
+    catalog::Catalog& catalog;
+    WorkerPool& catalog_pool;
+    Metrics& metrics;
+  };
+  // Reads the catalog's organisations once. Blocks.
+  static Result<std::unique_ptr<Ingest>> open(Settings settings, Dependencies dependencies);
+  virtual ~Ingest() = default;
+
+  // What can be refused by the head alone (role, content type, encoding, length, loop); nullopt:
+  // go on with the body.
+  virtual std::optional<http::Response> refuse(const http::RequestHead& head,
+                                               const Identity& identity) const = 0;
+  // POST /api/v2/records/{kind}. On the connection's I/O thread; answers through `responder`.
+  virtual void handle(const http::RequestHead& head, Kind kind, const Identity& identity,
+                      http::Body body, http::Responder responder) = 0;
+};
+
+}  // namespace sluice::ingest

@@ -1,0 +1,34 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/ids.h"
+
+namespace sluice {
+
+// What a token's holder may do (streams.md, Tokens and roles).
+enum class Role : std::uint8_t { Operator, Admin, Developer, Viewer, Ingest };
+
+inline constexpr std::array<std::string_view, 5> kRoleNames = {"operator", "admin", "developer",
+                                                               "viewer", "ingest"};
+constexpr std::string_view role_name(Role role) {
+  return kRoleNames[static_cast<std::size_t>(role)];
+}
+constexpr std::optional<Role> role_from_name(std::string_view name) {
+  for (std::size_t i = 0; i < kRoleNames.size(); ++i) {
+    if (kRoleNames[i] == name) return static_cast<Role>(i);
+  }
+  return std::nullopt;
+}
+
+// Who makes a request, as its verified token says.
+struct Identity {
+  std::string subject;                         // `sub`
+  std::optional<OrganisationId> organisation;  // `org`; none: not bound to one
+  Role role = Role::Viewer;
+};
+
+}  // namespace sluice

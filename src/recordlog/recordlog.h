@@ -1,0 +1,135 @@
+#pragma once
+// The record log as everything else sees it. Two implementations: local/ (segment files) and, in
+// cluster mode, Kafka. Nothing outside this folder knows which one it runs on.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/ids.h"
+#include "model/kind.h"
+#include "model/record_columns.h"
+
+namespace sluice::recordlog {
+
+struct NewRecord {
+  std::string_view bytes;  // one JSON object, into AppendRequest::payload
+  RecordColumns columns;
+};
+
+// Records of one organisation and kind, in the order in which they are to be stored.
+struct NewRecords {
+  OrganisationId organisation;
+  Kind kind = Kind::Event;
+  std::vector<NewRecord> records;
+};
+
+struct AppendRequest {
+  std::vector<NewRecords> groups;
+  std::shared_ptr<const void> payload;  // keeps every `bytes` valid until `done` has been called
+};
+
+// All records are on stable storage, or an error: ResourceExhausted (no room), Io, Cancelled
+// (stopping). After an error some may have been stored. Called once, on a thread of the log's own:
+// hand over quickly, do not block.
+using AppendDone = std::function<void(Result<void>)>;
+
+// A chunk of the log, read and checked. Shared by the streams that read it and by the reader's
+// bounded cache; immutable.
+struct Chunk {
+  OrganisationId organisation;
+  Kind kind = Kind::Event;
+  Offset first;
+  WallTime stored;                         // when its records were stored
+  std::string_view joined;                 // the records' bytes joined by commas
+  std::span<const std::uint32_t> starts;   // of each record in `joined`; one more: its size + 1
+  std::span<const RecordColumns> columns;  // one a record
+  std::unique_ptr<std::byte[]> storage;    // what the views point into
+
+  std::uint32_t count() const { return static_cast<std::uint32_t>(columns.size()); }
+  Offset end() const { return plus(first, count()); }
+  std::string_view record(std::uint32_t index) const {
+    return joined.substr(starts[index], starts[index + 1] - starts[index] - 1);
+  }
+  // Records [begin, end) as they lie: comma-joined, the inside of a JSON array.
+  std::string_view records(std::uint32_t begin, std::uint32_t end) const {
+    return joined.substr(starts[begin], starts[end] - starts[begin] - 1);
+  }
+};
+
+// What a read at some offset found.
+struct ReadResult {
+  // The next chunk of the wanted kinds that holds an offset >= the one asked for; null when there
+  // is none yet. The first records of it may lie before the offset asked for.
+  std::shared_ptr<const Chunk> chunk;
+  // Every record of the wanted kinds in [asked, resume) is in `chunk`, or was lost (see below):
+  // where to read on. Greater than asked when only other kinds or gaps lay there.
+  Offset resume;
+  // Offsets in [asked, resume) that can no longer be read, by reason. Never silent: the caller
+  // counts and shows them.
+  std::uint64_t aged_out = 0;  // deleted by retention
+  std::uint64_t damaged = 0;   // quarantined: the bytes on disk failed their checksum
+};
+
+// Reads one organisation's records in order. Remembers its place, so that reading on costs no
+// search. Threads: none; one per stream, on that stream's thread.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  // Reads file pages, so it may block on a cold disk for one chunk (at most about 1 MiB).
+  // Io: the disk failed; reading again may work. LogTruncated is NotFound: `from` lies beyond
+  // everything ever stored, which only a lost or foreign log can cause.
+  virtual Result<ReadResult> read(Offset from) = 0;
+};
+
+// Told of newly stored records, on a thread of the log's own. Must be quick and not block.
+class AppendObserver {
+ public:
+  struct Appended {
+    OrganisationId organisation;
+    Offset end;  // one past the newest stored record
+  };
+  virtual ~AppendObserver() = default;
+  virtual void on_appended(std::span<const Appended> appended) = 0;
+};
+
+struct Statistics {
+  std::uint64_t bytes = 0;  // of all segment files
+  std::uint64_t segments = 0;
+  std::uint64_t append_queue_bytes = 0;  // waiting for the disk
+  std::uint64_t quarantined_chunks = 0;
+};
+
+class RecordLog {
+ public:
+  virtual ~RecordLog() = default;
+
+  // Threads: any. Records of one organisation are stored in the order of the calls (of one
+  // thread); one request's groups may reach the disk at different moments. Refuses with
+  // ResourceExhausted at once when too much is waiting for the disk.
+  virtual void append(AppendRequest request, AppendDone done) = 0;
+
+  // One observer, set before the first append.
+  virtual void set_observer(AppendObserver* observer) = 0;
+
+  virtual std::unique_ptr<Reader> reader(OrganisationId organisation, KindSet kinds) = 0;
+
+  // One past the newest record on stable storage: where a stream begins that wants what comes
+  // next. Offset 0 for an organisation never heard of. Threads: any.
+  virtual Offset end(OrganisationId organisation) const = 0;
+  // The first offset whose record was stored at `time` or later; end() if there is none.
+  virtual Result<Offset> offset_at(OrganisationId organisation, WallTime time) = 0;
+
+  virtual Statistics statistics() const = 0;
+  // Ok when it takes appends and nothing is damaged; else what an operator must look at.
+  virtual Result<void> health() const = 0;
+};
+
+}  // namespace sluice::recordlog
