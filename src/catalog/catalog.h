@@ -3,6 +3,7 @@
 // mode, postgres/.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,6 +15,10 @@
 #include "model/ids.h"
 
 namespace sluice::catalog {
+
+// Ids are at most this, here and everywhere: they are signed 64-bit integers in JSON receivers,
+// SQLite and PostgreSQL.
+inline constexpr std::uint64_t kIdMax = std::numeric_limits<std::int64_t>::max();
 
 struct Organisation {
   OrganisationId id;
@@ -42,6 +47,12 @@ struct Stream {
   WallTime updated;
 };
 
+// What the API may change of a stream; nullopt stays as it is.
+struct StreamChange {
+  std::optional<std::string> name;
+  std::optional<std::string> relation_resolution;
+};
+
 // Durability: what a call reports as done is on stable storage. Threads: any, calls queue up.
 // Blocks (SQLite): call it from a worker pool. Errors: Unavailable while the database is locked by
 // another process for longer than 5 s, Io, Corruption.
@@ -52,28 +63,32 @@ class Catalog {
   virtual ~Catalog() = default;
 
   // Makes those known that are not; the first name wins. An empty name means "unknown": a later
-  // one is taken.
+  // one is taken. InvalidArgument: an id above kIdMax.
   virtual Result<void> register_organisations(std::span<const Organisation> organisations) = 0;
   virtual Result<std::vector<Organisation>> organisations() = 0;
   virtual Result<std::optional<Organisation>> organisation(OrganisationId id) = 0;
 
   // Gives the stream its id. ResourceExhausted: the organisation has
-  // kStreamsPerOrganisationMax already. `id`, `created`, `updated` of the argument are ignored.
+  // kStreamsPerOrganisationMax already. NotFound: no such organisation. `id`, `created`, `updated`
+  // of the argument are ignored; ids are never reused.
   virtual Result<Stream> create_stream(Stream stream, WallTime now) = 0;
   // Newest first.
   virtual Result<std::vector<Stream>> streams(OrganisationId organisation) = 0;
   virtual Result<std::vector<Stream>> all_streams() = 0;
   // Nullopt also when it belongs to another organisation.
   virtual Result<std::optional<Stream>> stream(OrganisationId organisation, StreamId id) = 0;
-  // Rewrites what may change: name, destination, delivery, relation_resolution, status,
-  // status_before_pause, last_error, remote_status, revision; sets `updated`. NotFound.
+  // The API's half of a stream: a change of its settings; sets `updated`. NotFound.
+  virtual Result<Stream> change_stream(OrganisationId organisation, StreamId id,
+                                       const StreamChange& change, WallTime now) = 0;
+  // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, revision and
+  // nothing else; sets `updated`. NotFound.
   virtual Result<Stream> update_stream(const Stream& stream, WallTime now) = 0;
   // NotFound when there is none.
   virtual Result<void> delete_stream(OrganisationId organisation, StreamId id) = 0;
 };
 
-// Opens or makes `<path>` (WAL, synchronous=FULL) and brings it to the newest schema. Corruption:
-// not a catalog, or made by a newer version.
+// Opens or makes `<path>` (mode 0600, WAL, synchronous=FULL) and brings it to the newest schema.
+// Two processes may have it open. Corruption: damaged, not a catalog, or made by a newer version.
 Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path);
 
 }  // namespace sluice::catalog
