@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace sluice::server {
+
+// The directory that holds everything: log/, journal/, catalog.db, token.key, and two files of its
+// own: LOCK (one server a directory) and installation (the identity sent in X-Sluice-Hops).
+class DataDirectory {
+ public:
+  // Makes what is missing, readable by its owner alone, and takes the lock. Conflict: another
+  // server runs on it.
+  static Result<std::unique_ptr<DataDirectory>> open(const std::string& path);
+  ~DataDirectory();  // gives the lock back
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+
+  const std::string& installation() const { return installation_; }
+
+ private:
+  DataDirectory(int lock, std::string installation)
+      : lock_(lock), installation_(std::move(installation)) {}
+  int lock_;
+  std::string installation_;
+};
+
+// Where each part lies.
+inline std::string log_directory(const std::string& data_dir) { return data_dir + "/log"; }
+inline std::string journal_directory(const std::string& data_dir) { return data_dir + "/journal"; }
+inline std::string catalog_path(const std::string& data_dir) { return data_dir + "/catalog.db"; }
+inline std::string token_key_path(const std::string& data_dir) { return data_dir + "/token.key"; }
+
+// Makes `path` if it is missing, readable by its owner alone. For commands that need no lock.
+Result<void> make_data_directory(const std::string& path);
+
+}  // namespace sluice::server

@@ -1,0 +1,211 @@
+#include "server/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
+#include <toml++/toml.h>
+#include <variant>
+
+#include "base/units.h"
+#include "egress/http_client.h"
+
+namespace sluice::server {
+namespace {
+
+using Member = std::variant<std::string Settings::*, bool Settings::*, std::uint64_t Settings::*,
+                            std::vector<std::string> Settings::*>;
+
+struct Setting {
+  std::string_view section;
+  std::string_view name;
+  Member member;
+  std::uint64_t min = 0;  // integers only
+  std::uint64_t max = UINT64_MAX;
+};
+
+const std::array kSettings = {
+    Setting{"server", "listen", &Settings::listen},
+    Setting{"server", "data_dir", &Settings::data_dir},
+    Setting{"server", "insecure", &Settings::insecure},
+    Setting{"server", "io_threads", &Settings::io_threads, 0, 256},
+    Setting{"limits", "body_bytes_max", &Settings::body_bytes_max, kKiB, kGiB},
+    Setting{"limits", "record_bytes_max", &Settings::record_bytes_max, kKiB, 16 * kMiB},
+    Setting{"limits", "body_bytes_in_memory_max", &Settings::body_bytes_in_memory_max, kMiB,
+            64 * kGiB},
+    Setting{"limits", "header_bytes_max", &Settings::header_bytes_max, kKiB, kMiB},
+    Setting{"limits", "connections_max", &Settings::connections_max, 1, 1'000'000},
+    Setting{"recordlog", "segment_bytes", &Settings::segment_bytes, kMiB, 256 * kMiB},
+    Setting{"recordlog", "retention_days", &Settings::retention_days, 1, 3650},
+    Setting{"ingest", "redact_tokens", &Settings::redact_tokens},
+    Setting{"egress", "allow", &Settings::allow},
+    Setting{"egress", "proxy", &Settings::proxy},
+    Setting{"egress", "ca_file", &Settings::ca_file},
+    Setting{"egress", "connections_per_host_max", &Settings::connections_per_host_max, 1, 10'000},
+    Setting{"egress", "connections_max", &Settings::egress_connections_max, 1, 100'000},
+    Setting{"logging", "level", &Settings::level},
+};
+
+std::string full_name(const Setting& setting) {
+  return fmt::format("{}.{}", setting.section, setting.name);
+}
+
+Error bad(const Setting& setting, std::string_view wanted) {
+  return {ErrorCode::InvalidArgument,
+          fmt::format("setting {} must be {}", full_name(setting), wanted)};
+}
+
+Result<void> store(Settings& settings, const Setting& setting, std::uint64_t value) {
+  if (value < setting.min || value > setting.max) {
+    return bad(setting, fmt::format("from {} to {}, not {}", setting.min, setting.max, value));
+  }
+  settings.*std::get<std::uint64_t Settings::*>(setting.member) = value;
+  return {};
+}
+
+Result<void> store_toml(Settings& settings, const Setting& setting, const toml::node& node) {
+  if (const auto* text = std::get_if<std::string Settings::*>(&setting.member)) {
+    if (!node.is_string()) return bad(setting, "a string");
+    settings.**text = node.as_string()->get();
+  } else if (const auto* flag = std::get_if<bool Settings::*>(&setting.member)) {
+    if (!node.is_boolean()) return bad(setting, "true or false");
+    settings.**flag = node.as_boolean()->get();
+  } else if (std::holds_alternative<std::uint64_t Settings::*>(setting.member)) {
+    if (!node.is_integer() || node.as_integer()->get() < 0) {
+      return bad(setting, "a whole number, zero or more");
+    }
+    return store(settings, setting, static_cast<std::uint64_t>(node.as_integer()->get()));
+  } else {
+    const toml::array* array = node.as_array();
+    if (array == nullptr || !std::all_of(array->begin(), array->end(),
+                                         [](const toml::node& item) { return item.is_string(); })) {
+      return bad(setting, "a list of strings");
+    }
+    auto& list = settings.*std::get<std::vector<std::string> Settings::*>(setting.member);
+    list.clear();
+    for (const toml::node& item : *array) list.push_back(item.as_string()->get());
+  }
+  return {};
+}
+
+Result<void> store_text(Settings& settings, const Setting& setting, std::string_view value) {
+  if (const auto* text = std::get_if<std::string Settings::*>(&setting.member)) {
+    settings.**text = value;
+  } else if (const auto* flag = std::get_if<bool Settings::*>(&setting.member)) {
+    if (value != "true" && value != "false") return bad(setting, "true or false");
+    settings.**flag = value == "true";
+  } else if (std::holds_alternative<std::uint64_t Settings::*>(setting.member)) {
+    std::uint64_t number = 0;
+    const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (fault != std::errc{} || end != value.data() + value.size()) {
+      return bad(setting, "a whole number, zero or more");
+    }
+    return store(settings, setting, number);
+  } else {
+    auto& list = settings.*std::get<std::vector<std::string> Settings::*>(setting.member);
+    list.clear();
+    std::istringstream items{std::string(value)};
+    for (std::string item; std::getline(items, item, ',');) {
+      if (!item.empty()) list.push_back(item);
+    }
+  }
+  return {};
+}
+
+const Setting* find(std::string_view section, std::string_view name) {
+  const auto found = std::find_if(kSettings.begin(), kSettings.end(), [&](const Setting& setting) {
+    return setting.section == section && setting.name == name;
+  });
+  return found == kSettings.end() ? nullptr : &*found;
+}
+
+Result<void> read_file(Settings& settings, const std::string& file) {
+  toml::table table;
+  try {
+    table = toml::parse_file(file);
+  } catch (const toml::parse_error& fault) {
+    return Error{ErrorCode::InvalidArgument,
+                 fmt::format("cannot read the settings file {}: {} (line {})", file,
+                             fault.description(), fault.source().begin.line)};
+  }
+  for (const auto& [section, node] : table) {
+    const toml::table* names = node.as_table();
+    if (names == nullptr) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("unknown setting {} in {}: settings stand in sections, such as "
+                               "[server]",
+                               section.str(), file)};
+    }
+    for (const auto& [name, value] : *names) {
+      const Setting* setting = find(section.str(), name.str());
+      if (setting == nullptr) {
+        return Error{ErrorCode::InvalidArgument,
+                     fmt::format("unknown setting {}.{} in {}", section.str(), name.str(), file)};
+      }
+      if (auto stored = store_toml(settings, *setting, value); !stored) return stored;
+    }
+  }
+  return {};
+}
+
+std::string environment_name(const Setting& setting) {
+  std::string name = fmt::format("SLUICE_{}_{}", setting.section, setting.name);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return name;
+}
+
+}  // namespace
+
+Result<Settings> load_settings(const std::optional<std::string>& file) {
+  Settings settings;
+  if (file) {
+    if (auto read = read_file(settings, *file); !read) return read.error();
+  }
+  for (const Setting& setting : kSettings) {
+    const char* value = std::getenv(environment_name(setting).c_str());
+    if (value == nullptr) continue;
+    if (auto stored = store_text(settings, setting, value); !stored) {
+      Error error = stored.error();
+      error.message += fmt::format(" (from the environment's {})", environment_name(setting));
+      return error;
+    }
+  }
+  return settings;
+}
+
+bool is_loopback(const std::string& listen) {
+  const std::string host = listen.substr(0, listen.rfind(':'));
+  return host.starts_with("127.") || host == "[::1]" || host == "localhost";
+}
+
+Result<void> check(const Settings& settings) {
+  const auto fault = [](std::string message) {
+    return Error{ErrorCode::InvalidArgument, std::move(message)};
+  };
+  if (!is_loopback(settings.listen) && !settings.insecure) {
+    return fault(fmt::format(
+        "server.listen is {}: a listener beyond loopback without TLS shows tokens and records to "
+        "everyone on the way; put a TLS proxy before it and set server.insecure = true",
+        settings.listen));
+  }
+  if (settings.record_bytes_max > settings.body_bytes_max) {
+    return fault("limits.record_bytes_max is larger than limits.body_bytes_max: no such record "
+                 "could ever arrive");
+  }
+  if (settings.data_dir.empty()) return fault("server.data_dir is empty: name a directory");
+  constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};
+  if (std::find(kLevels.begin(), kLevels.end(), settings.level) == kLevels.end()) {
+    return fault("setting logging.level must be debug, info, warn or error");
+  }
+  egress::Settings egress;
+  egress.allow = settings.allow;
+  egress.proxy = settings.proxy;
+  egress.ca_file = settings.ca_file;
+  return egress::validate(egress);
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,58 @@
+#pragma once
+// The server's settings: a TOML file, each also SLUICE_SECTION_NAME in the environment. The one
+// table of them is in settings.cc: names, defaults, bounds and the line of explanation.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sluice::server {
+
+struct Settings {
+  // [server]
+  std::string listen = "127.0.0.1:8080";
+  std::string data_dir = "sluice-data";
+  bool insecure = false;
+  std::uint64_t io_threads = 0;
+
+  // [limits]
+  std::uint64_t body_bytes_max = 64ull << 20;
+  std::uint64_t record_bytes_max = 1ull << 20;
+  std::uint64_t body_bytes_in_memory_max = 256ull << 20;
+  std::uint64_t header_bytes_max = 32ull << 10;
+  std::uint64_t connections_max = 10'000;
+
+  // [recordlog]
+  std::uint64_t segment_bytes = 128ull << 20;
+  std::uint64_t retention_days = 20;
+
+  // [ingest]
+  bool redact_tokens = true;
+
+  // [egress]
+  std::vector<std::string> allow;
+  std::string proxy;
+  std::string ca_file;
+  std::uint64_t connections_per_host_max = 20;
+  std::uint64_t egress_connections_max = 2000;
+
+  // [logging]
+  std::string level = "info";
+};
+
+// Reads `file` (nullopt: none), then the environment over it. InvalidArgument: one sentence that
+// names the setting, what is wrong and what would be right. Does not check what only the combined
+// settings can tell: see check().
+Result<Settings> load_settings(const std::optional<std::string>& file);
+
+// What makes no sense together or cannot work: a listener open to the world without `insecure`, a
+// record larger than a body, an egress exception that is neither network nor host:port.
+Result<void> check(const Settings& settings);
+
+// True for 127.0.0.0/8, ::1 and localhost.
+bool is_loopback(const std::string& listen);
+
+}  // namespace sluice::server

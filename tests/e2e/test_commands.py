@@ -1,0 +1,162 @@
+"""The program's other commands, as a user types them."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from support import event, wait_until
+
+
+def test_help_version_and_wrong_use(sluice):
+    for command in ("serve", "token", "ingest", "simulate", "receive", "demo", "log"):
+        done = sluice.run(command, "--help")
+        assert done.returncode == 0 and command in done.stdout or "--help" in done.stdout
+    assert sluice.run("--version").returncode == 0
+    assert sluice.run().returncode == 2
+    assert sluice.run("fly").returncode == 2
+    assert sluice.run("serve", "--colour", "red").returncode == 2
+    assert sluice.run("token", "--organisation", "x", "--role", "admin").returncode == 2
+
+
+@pytest.mark.parametrize("settings, named", [
+    ("[server]\nlisten = 7\n", "server.listen"),
+    ("[server]\ncolour = 7\n", "server.colour"),
+    ("[limits]\nbody_bytes_max = -1\n", "limits.body_bytes_max"),
+    ("[limits]\nbody_bytes_max = 1024\n", "limits.record_bytes_max"),
+    ('[egress]\nallow = ["not a network"]\n', "not a network"),
+    ('[server]\nlisten = "0.0.0.0:0"\n', "insecure"),
+    ("rubbish", "line 1"),
+])
+def test_settings_that_make_no_sense_stop_the_start_with_one_sentence(binary, tmp_path, settings, named):
+    config = tmp_path / "sluice.toml"
+    config.write_text(settings)
+    done = subprocess.run([binary, "serve", "--config", config, "--data-dir", tmp_path / "data"],
+                          capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert named in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_environment_sets_what_the_file_does_not(binary, tmp_path):
+    done = subprocess.run([binary, "serve", "--data-dir", tmp_path / "data"], text=True, timeout=30,
+                          capture_output=True, check=False, env={"SLUICE_LIMITS_CONNECTIONS_MAX": "0"})
+    assert done.returncode == 2 and "SLUICE_LIMITS_CONNECTIONS_MAX" in done.stderr
+
+
+def test_one_server_per_data_directory(sluice):
+    done = sluice.run("serve", "--data-dir", sluice.data_dir, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1 and "in use" in done.stderr
+
+
+def test_a_taken_port_is_named(sluice, tmp_path):
+    address = sluice.url.removeprefix("http://")
+    done = sluice.run("serve", "--data-dir", str(tmp_path / "other"), "--listen", address)
+    assert done.returncode == 1 and address in done.stderr
+
+
+def test_ingest_sends_files_and_pipes(sluice, receiver, tmp_path):
+    sluice.create_stream(receiver.url)
+    lines = tmp_path / "events.ndjson"
+    lines.write_text("".join(json.dumps(event(i)) + "\n" for i in range(5000)))
+    array = tmp_path / "events.json"
+    array.write_text(json.dumps([event(i) for i in range(5000, 5010)], indent=1))
+    token = sluice.token("ingest")
+    done = sluice.run("ingest", "events", str(lines), str(array), "--url", sluice.url, "--token", token)
+    assert done.returncode == 0, done.stderr
+    assert "5010" in done.stdout
+    done = sluice.run("ingest", "events", "-", "--url", sluice.url, "--token", token,
+                      input=json.dumps(event(5010)))
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: receiver.record_ids() == list(range(5011)))
+    bad = tmp_path / "bad.ndjson"
+    bad.write_text(json.dumps(event(1)) + "\n{}\n")
+    done = sluice.run("ingest", "events", str(bad), "--url", sluice.url, "--token", token)
+    assert done.returncode == 1 and "2" in done.stderr
+    assert sluice.run("ingest", "pigeons", str(bad), "--url", sluice.url, "--token", token).returncode == 2
+
+
+def test_the_same_seed_simulates_the_same_records(sluice):
+    arguments = ("simulate", "--organisations", "2", "--endpoints", "5", "--seed", "7", "--output", "-",
+                 "--records", "2000")
+    first, second = sluice.run(*arguments), sluice.run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout and len(first.stdout.splitlines()) == 2000
+    other = sluice.run(*arguments[:-5], "8", *arguments[-4:])
+    assert other.stdout != first.stdout
+
+
+def test_simulate_to_a_server_and_receive(sluice, binary):
+    receive = subprocess.Popen([binary, "receive", "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        url = re.fullmatch(r"listening on (\S+)\n", receive.stdout.readline())[1]
+        stream = sluice.create_stream(url + "/in", type_id=3)
+        done = sluice.run("simulate", "--organisations", "1", "--endpoints", "20", "--records", "3000",
+                          "--url", sluice.url, "--token", sluice.token("ingest"))
+        assert done.returncode == 0, done.stderr
+
+        def all_delivered():
+            progress = sluice.stream(stream["id"])["progress"]
+            return progress["delivered"] > 0 and progress["lag_records"] == 0
+        wait_until(all_delivered)
+        receive.send_signal(signal.SIGINT)
+        out, _ = receive.communicate(timeout=30)
+        assert receive.returncode == 0, out
+        assert "gap" in out.lower() or "0 gaps" in out
+    finally:
+        receive.kill()
+
+
+def test_log_inspect_and_verify(sluice, receiver):
+    sluice.create_stream(receiver.url)
+    sluice.ingest("events", [event(i) for i in range(100)])
+    wait_until(lambda: len(receiver.record_ids()) == 100)
+    for command in ("inspect", "verify"):
+        done = sluice.run("log", command, sluice.data_dir)  # beside a running server
+        assert done.returncode == 0, done.stderr
+    assert "100" in sluice.run("log", "inspect", sluice.data_dir).stdout
+    assert sluice.run("log", "verify", "/nonexistent").returncode == 1
+
+
+def test_damage_is_found_and_reported_and_the_rest_goes_on(sluice, receiver):
+    import pathlib
+    for i in range(10):
+        sluice.ingest("events", [event(i * 10 + j) for j in range(10)])
+    assert sluice.stop() == 0
+    segment = max(pathlib.Path(sluice.data_dir, "log").rglob("*.seg"), key=lambda f: f.read_bytes().count(b"event_type"))
+    data = bytearray(segment.read_bytes())
+    at = data.index(b'"id":50')
+    data[at + 6] ^= 1
+    segment.write_bytes(data)
+    done = sluice.run("log", "verify", sluice.data_dir)
+    assert done.returncode == 1 and segment.name in done.stdout
+    sluice.start()
+    stream = sluice.create_stream(receiver.url, stream_historic_data=True)
+    wait_until(lambda: len(receiver.record_ids()) == 90)
+    assert receiver.record_ids() == [i for i in range(100) if not 50 <= i < 60]
+    ready = sluice.call("GET", "/readyz")
+    assert ready.status_code == 503
+    assert sluice.ingest("events", [event(1000)]).status_code == 200
+    wait_until(lambda: 1000 in receiver.record_ids())
+    assert sluice.stream(stream["id"])["status"]["id"] == 1
+
+
+def test_demo_shows_the_flow(binary, tmp_path):
+    demo = subprocess.Popen([binary, "demo", "--data-dir", tmp_path / "demo", "--listen", "127.0.0.1:0"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    time.sleep(4)
+    demo.send_signal(signal.SIGINT)
+    out, errors = demo.communicate(timeout=30)
+    assert demo.returncode == 0, errors
+    assert "records/s" in out and "delivered" in out
+
+
+def test_sigterm_stops_within_its_bound_with_dead_destinations(sluice, receivers):
+    hanging = receivers(answer=lambda delivery: time.sleep(60) or 200)
+    sluice.create_stream(hanging.url)
+    sluice.ingest("events", [event(1)])
+    time.sleep(0.3)
+    assert sluice.stop(timeout_s=30) == 0  # the specification's 10 s, three times
