@@ -49,8 +49,8 @@ struct Stream {
 
 // What the API may change of a stream; nullopt stays as it is.
 struct StreamChange {
-  std::optional<std::string> name;
-  std::optional<std::string> relation_resolution;
+  std::optional<std::string> name = {};
+  std::optional<std::string> relation_resolution = {};
 };
 
 // Durability: what a call reports as done is on stable storage. Threads: any, calls queue up.

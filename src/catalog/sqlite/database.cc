@@ -1,0 +1,150 @@
+#include "catalog/sqlite/database.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+namespace sluice::catalog {
+namespace {
+
+constexpr int kBusyTimeoutMs = 5'000;
+
+// SQLite's messages name tables and columns, never values.
+Error error_of(sqlite3* connection, int code) {
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return {ErrorCode::Unavailable,
+              "catalog: another process keeps it locked; stop that process or try again"};
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {ErrorCode::Corruption, fmt::format("catalog: damaged ({}); restore it from a backup",
+                                                 sqlite3_errmsg(connection))};
+    case SQLITE_FULL:
+      return {ErrorCode::ResourceExhausted, "catalog: the disk is full; free some space"};
+    default: return {ErrorCode::Io, fmt::format("catalog: {}", sqlite3_errmsg(connection))};
+  }
+}
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+
+Statement::Statement(sqlite3* connection, sqlite3_stmt* statement)
+    : connection_(connection), statement_(statement) {}
+
+Statement& Statement::bind(std::int64_t value) {
+  bind_result_ |= sqlite3_bind_int64(statement_.get(), ++bound_, value);
+  return *this;
+}
+
+Statement& Statement::bind(std::string_view text) {
+  // A view without data would bind NULL.
+  const char* data = text.data() == nullptr ? "" : text.data();
+  bind_result_ |= sqlite3_bind_text64(statement_.get(), ++bound_, data, text.size(),
+                                      SQLITE_TRANSIENT, SQLITE_UTF8);
+  return *this;
+}
+
+Statement& Statement::bind_null() {
+  bind_result_ |= sqlite3_bind_null(statement_.get(), ++bound_);
+  return *this;
+}
+
+Result<bool> Statement::step() {
+  if (bind_result_ != SQLITE_OK) {
+    return Error{ErrorCode::InvalidArgument, "catalog: a value is too large to be stored"};
+  }
+  const int code = sqlite3_step(statement_.get());
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  return error_of(connection_, code);
+}
+
+Result<void> Statement::run() {
+  const Result<bool> row = step();
+  if (!row) return row.error();
+  SLUICE_ASSERT(!*row);
+  sqlite3_reset(statement_.get());
+  bound_ = 0;
+  return {};
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+std::optional<int> Statement::optional_int(int column) const {
+  if (sqlite3_column_type(statement_.get(), column) == SQLITE_NULL) return std::nullopt;
+  return sqlite3_column_int(statement_.get(), column);
+}
+
+std::string Statement::text(int column) const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  return data == nullptr ? std::string() : std::string(data, static_cast<std::size_t>(size));
+}
+
+void Database::Close::operator()(sqlite3* connection) const { sqlite3_close(connection); }
+
+Result<Database> Database::open(const std::string& path) {
+  sqlite3* connection = nullptr;
+  // NOMUTEX: the owner locks.
+  const int code = sqlite3_open_v2(path.c_str(), &connection,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  Database database(connection);
+  if (code != SQLITE_OK) {
+    return Error{ErrorCode::Io, fmt::format("catalog: {}", sqlite3_errstr(code))};
+  }
+  sqlite3_busy_timeout(connection, kBusyTimeoutMs);
+  sqlite3_extended_result_codes(connection, 1);
+  return database;
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v2(connection_.get(), sql.data(), static_cast<int>(sql.size()),
+                                      &statement, nullptr);
+  if (code != SQLITE_OK) return error_of(connection_.get(), code);
+  return Statement(connection_.get(), statement);
+}
+
+Result<void> Database::execute(const std::string& sql) {
+  const int code = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return error_of(connection_.get(), code);
+  return {};
+}
+
+Result<std::int64_t> Database::integer(std::string_view sql) {
+  Result<Statement> statement = prepare(sql);
+  if (!statement) return statement.error();
+  const Result<bool> row = statement->step();
+  if (!row) return row.error();
+  SLUICE_ASSERT(*row);
+  return statement->integer(0);
+}
+
+std::int64_t Database::last_insert_id() const {
+  return sqlite3_last_insert_rowid(connection_.get());
+}
+
+int Database::changes() const { return sqlite3_changes(connection_.get()); }
+
+Result<Transaction> Transaction::begin(Database& database) {
+  const Result<void> begun = database.execute("BEGIN IMMEDIATE");
+  if (!begun) return begun.error();
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  if (database_ == nullptr) return;
+  // Fails only where SQLite has rolled back by itself, which is as good.
+  (void)database_->execute("ROLLBACK").has_value();
+}
+
+Result<void> Transaction::commit() {
+  const Result<void> committed = database_->execute("COMMIT");
+  if (committed) database_ = nullptr;
+  return committed;
+}
+
+}  // namespace sluice::catalog
