@@ -1,0 +1,52 @@
+#pragma once
+// One entry of the stream journal: where a stream stands. Bytes: docs/formats/stream-journal.md.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "model/ids.h"
+
+namespace sluice::dispatch {
+
+// The newest entry of a stream is its whole state. Every entry is true from the moment it is
+// appended, so an older one that survives in its place costs repeats and nothing else.
+struct JournalEntry {
+  enum class Kind : std::uint8_t {
+    Boundary = 1,  // the batch [cursor, last] is frozen: it is sent as it is, until settled
+    Cursor = 2,    // nothing is frozen
+    Removed = 3,   // the stream is gone
+  };
+
+  StreamId stream;
+  Kind kind = Kind::Cursor;
+  Offset cursor;              // everything before it is settled
+  Offset last;                // Boundary: the last record of the batch
+  std::uint32_t records = 0;  // Boundary: how many it has; fewer on reading means loss
+  std::uint32_t revision = 1;
+  std::optional<Offset> previous;  // last record of the last batch settled
+  std::uint64_t delivered = 0;     // the stream's counts up to `cursor`
+  std::uint64_t aged_out = 0;
+  std::uint64_t damaged = 0;
+  std::uint32_t filter_revision = 0;
+  std::uint32_t render_revision = 0;
+  friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
+};
+
+inline constexpr std::size_t kJournalSlotBytes = 88;
+using JournalSlot = std::array<char, kJournalSlotBytes>;
+
+// `sequence` is the file's: a slot is good in its own file only.
+JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence);
+// Nullopt: not an entry of that file, or damaged.
+std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot,
+                                   std::uint64_t sequence);
+
+// A file's first slot.
+JournalSlot encode_journal_header(std::uint64_t sequence);
+enum class JournalHeader : std::uint8_t { Good, Damaged, NewerVersion };
+JournalHeader check_journal_header(std::span<const char, kJournalSlotBytes> slot,
+                                   std::uint64_t sequence);
+
+}  // namespace sluice::dispatch
