@@ -1,0 +1,165 @@
+#include "ingest/body_reader.h"
+
+#include <fmt/format.h>
+
+#include <unordered_map>
+#include <utility>
+
+#include "ingest/redaction.h"
+
+namespace sluice::ingest {
+
+static_assert(http::Body::kPadding >= RecordParser::kPadding);
+
+namespace {
+
+class BodyReader {
+ public:
+  BodyReader(http::Body& body, const ReadOptions& options, RecordParser& parser)
+      : body_(body), options_(options), parser_(parser) {}
+
+  std::variant<Batch, Refusal> read() {
+    Splitter splitter(body_.view(), options_.framing);
+    while (const auto raw = splitter.next()) {
+      take(*raw);
+      if (refusal_) return *std::move(refusal_);
+      ++index_;
+    }
+    if (!splitter.fault().empty()) return body_refusal(splitter.fault());
+    if (faults_ > 0) return records_refusal();
+    join_neighbours();
+    return std::move(batch_);
+  }
+
+ private:
+  void take(const RawRecord& raw) {
+    if (raw.bytes.size() > options_.record_bytes_max) {
+      refusal_ = Refusal{http::ErrorToken::RecordTooLarge,
+                         fmt::format("The record at index {} is larger than the limit of {} bytes.",
+                                     index_, options_.record_bytes_max)};
+      return;
+    }
+    const Result<ParsedRecord> parsed = parser_.parse(options_.kind, raw.bytes);
+    if (!parsed) return fault(raw, parsed.error().message);
+    const std::optional<OrganisationId> organisation = organisation_of(raw, parsed->organisation);
+    if (!organisation || faults_ > 0) return;
+    store(raw.bytes, *parsed, *organisation);
+  }
+
+  // Nullopt: there is a fault or a refusal now.
+  std::optional<OrganisationId> organisation_of(const RawRecord& raw,
+                                                const NamedOrganisation& named) {
+    if (options_.requested) return options_.requested;
+    if (named.unusable) {
+      fault(raw,
+            "organisation.id is not an organisation's number: send it as a bare JSON integer "
+            "from 0 to 2^63-1");
+      return std::nullopt;
+    }
+    if (!named.id) {
+      if (!options_.token) {
+        fault(raw,
+              "organisation.id is missing, and the token is bound to no organisation: name it "
+              "in the record or as ?organisation_id=");
+      }
+      return options_.token;
+    }
+    if (options_.token && *options_.token != *named.id) {
+      refusal_ = Refusal{http::ErrorToken::Forbidden,
+                         fmt::format("The record at index {} belongs to organisation {}, but this "
+                                     "token is bound to organisation {}.",
+                                     index_, named.id->value(), options_.token->value())};
+      return std::nullopt;
+    }
+    return named.id;
+  }
+
+  void store(std::string_view bytes, const ParsedRecord& parsed, OrganisationId organisation) {
+    if (options_.redact_tokens && options_.kind == Kind::Event &&
+        carries_tokens(parsed.columns.type_id)) {
+      if (auto redacted = redact(bytes)) {
+        bytes = batch_.rewritten.emplace_back(*std::move(redacted));
+      }
+    }
+    const std::size_t group = group_of(organisation);
+    batch_.groups[group].records.push_back({bytes, parsed.columns});
+    std::string& name = batch_.organisations[group].name;
+    if (name.empty() && parsed.organisation.id == organisation &&
+        parsed.organisation.name.size() <= kOrganisationNameBytesMax) {
+      name = parsed.organisation.name;
+    }
+    ++batch_.records;
+    batch_.bytes += bytes.size();
+  }
+
+  std::size_t group_of(OrganisationId organisation) {
+    if (!batch_.groups.empty() && batch_.groups[group_].organisation == organisation) {
+      return group_;
+    }
+    const auto [found, is_new] =
+        group_by_organisation_.try_emplace(organisation, batch_.groups.size());
+    group_ = found->second;
+    if (is_new) {
+      batch_.groups.push_back({.organisation = organisation, .kind = options_.kind, .records = {}});
+      batch_.organisations.push_back({.id = organisation, .name = ""});
+    }
+    return group_;
+  }
+
+  void fault(const RawRecord& raw, std::string message) {
+    if (++faults_ <= kFaultsListedMax) {
+      listed_.push_back({.index = index_, .line = raw.line, .message = std::move(message)});
+    }
+    if (faults_ > kFaultsCountedMax) refusal_ = records_refusal();
+  }
+
+  Refusal body_refusal(const std::string& what) {
+    if (listed_.empty()) return {http::ErrorToken::MalformedBody, what};
+    return {http::ErrorToken::MalformedBody,
+            fmt::format("{} Before that, the record at index {} is invalid: {}.", what,
+                        listed_.front().index, listed_.front().message)};
+  }
+
+  Refusal records_refusal() {
+    std::string message =
+        faults_ > kFaultsCountedMax
+            ? fmt::format("More than {} of the records are invalid", kFaultsCountedMax)
+            : fmt::format("{} of the {} records {} invalid", faults_, index_,
+                          faults_ == 1 ? "is" : "are");
+    message += ": nothing of this request was stored.";
+    if (faults_ > kFaultsListedMax) {
+      message += fmt::format(" The first {} are listed.", kFaultsListedMax);
+    }
+    return {http::ErrorToken::InvalidRecord, std::move(message), std::move(listed_)};
+  }
+
+  void join_neighbours() {
+    for (const recordlog::NewRecords& group : batch_.groups) {
+      for (std::size_t i = 1; i < group.records.size(); ++i) {
+        const std::string_view before = group.records[i - 1].bytes;
+        const char* const gap = before.data() + before.size();
+        if (group.records[i].bytes.data() == gap + 1) body_.data()[gap - body_.data()] = ',';
+      }
+    }
+  }
+
+  http::Body& body_;
+  const ReadOptions& options_;
+  RecordParser& parser_;
+  Batch batch_;
+  std::size_t group_ = 0;  // the last record's
+  std::unordered_map<OrganisationId, std::size_t> group_by_organisation_;
+  std::uint32_t index_ = 0;
+  std::size_t faults_ = 0;
+  std::vector<RecordFault> listed_;
+  std::optional<Refusal> refusal_;
+};
+
+}  // namespace
+
+std::variant<Batch, Refusal> read_body(http::Body& body, const ReadOptions& options,
+                                       RecordParser& parser) {
+  return BodyReader(body, options, parser).read();
+}
+
+}  // namespace sluice::ingest

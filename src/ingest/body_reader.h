@@ -1,0 +1,55 @@
+#pragma once
+// A whole body -> what is to be stored for whom, or why nothing of it is.
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "http/server.h"
+#include "ingest/record_parser.h"
+#include "ingest/refusal.h"
+#include "ingest/splitter.h"
+#include "model/ids.h"
+#include "model/kind.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::ingest {
+
+struct ReadOptions {
+  Kind kind = Kind::Event;
+  Framing framing = Framing::Json;
+  std::optional<OrganisationId> requested;  // the request's: stands above the records' own
+  std::optional<OrganisationId> token;      // the one that the token is bound to
+  std::uint64_t record_bytes_max = 1 << 20;
+  bool redact_tokens = true;
+};
+
+struct Batch {
+  std::vector<recordlog::NewRecords> groups;  // their bytes lie in the body or in `rewritten`
+  // What the records say of the groups' organisations, in the order of the groups.
+  std::vector<catalog::Organisation> organisations;
+  std::deque<std::string> rewritten;
+  std::uint64_t records = 0;
+  std::uint64_t bytes = 0;
+};
+
+inline constexpr std::size_t kFaultsListedMax = 100;
+// So many bad records, and the rest of the body is not looked at: counting on would keep an I/O
+// thread busy for whoever sends rubbish.
+inline constexpr std::size_t kFaultsCountedMax = 10'000;
+// A longer name is not registered: it is no name.
+inline constexpr std::size_t kOrganisationNameBytesMax = 256;
+
+// Validates every record. RecordTooLarge and Forbidden (a record names an organisation that is not
+// the token's) end it at once; a fault of the body outweighs faults of records.
+//
+// The byte between two records of one group that are exactly one byte apart becomes a comma, so
+// that the log can write them as they lie; only when all of the body has been accepted.
+std::variant<Batch, Refusal> read_body(http::Body& body, const ReadOptions& options,
+                                       RecordParser& parser);
+
+}  // namespace sluice::ingest

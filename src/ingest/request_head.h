@@ -1,0 +1,20 @@
+#pragma once
+#include <optional>
+#include <variant>
+
+#include "ingest/ingest.h"
+#include "ingest/refusal.h"
+#include "ingest/splitter.h"
+
+namespace sluice::ingest {
+
+// What an ingest request says before its body.
+struct HeadOptions {
+  Framing framing = Framing::Json;
+  std::optional<OrganisationId> organisation;  // ?organisation_id=
+};
+
+std::variant<HeadOptions, Refusal> read_head(const http::RequestHead& head,
+                                             const Identity& identity, const Settings& settings);
+
+}  // namespace sluice::ingest
