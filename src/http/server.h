@@ -46,19 +46,39 @@ struct RequestHead {
   std::string_view header(std::string_view name) const;
 };
 
-// A request's body, with kPadding readable bytes behind it. Mutable by its owner.
+// A share of Limits::body_bytes_in_memory_max, given back on destruction: on any thread, after the
+// server too.
+class BodyBudget;
+class BodyLease {
+ public:
+  BodyLease() = default;
+  BodyLease(std::shared_ptr<BodyBudget> budget, std::uint64_t bytes);
+  BodyLease(BodyLease&& other) noexcept;
+  BodyLease& operator=(BodyLease&& other) noexcept;
+  ~BodyLease();
+  void add(BodyLease other);  // of the same budget
+
+ private:
+  friend class BodyBudget;
+  std::shared_ptr<BodyBudget> budget_;
+  std::uint64_t bytes_ = 0;
+};
+
+// A request's body, with kPadding readable bytes behind it. Mutable by its owner, who may destroy
+// it on any thread; its memory counts against the server's limit until then.
 class Body {
  public:
   static constexpr std::size_t kPadding = 64;
   Body() = default;
-  Body(std::unique_ptr<char[]> storage, std::size_t size)
-      : storage_(std::move(storage)), size_(size) {}
+  Body(std::unique_ptr<char[]> storage, std::size_t size, BodyLease lease = {})
+      : lease_(std::move(lease)), storage_(std::move(storage)), size_(size) {}
   char* data() { return storage_.get(); }
   const char* data() const { return storage_.get(); }
   std::size_t size() const { return size_; }
   std::string_view view() const { return {storage_.get(), size_}; }
 
  private:
+  BodyLease lease_;  // before storage_: given back once the memory is free
   std::unique_ptr<char[]> storage_;
   std::size_t size_ = 0;
 };
@@ -66,13 +86,13 @@ class Body {
 struct Response {
   int status = 200;
   std::string content_type = "application/json";
-  std::string body;
+  std::string body = {};
   std::vector<std::pair<std::string, std::string>> headers = {};
   bool close = false;  // close the connection after it
 };
 
 // Answers one request, once, from any thread. Dropped unanswered, it answers 500. A vanished
-// client makes send() a no-op.
+// client makes send() a no-op. To be used or dropped before the IoThreads are destroyed.
 class Responder {
  public:
   struct Target;  // the connection
@@ -90,7 +110,7 @@ class Responder {
 class Handler {
  public:
   struct TakeBody {
-    std::uint64_t bytes_max;  // larger: 413 through too_large()
+    std::uint64_t bytes_max;  // larger: 413 through refusal()
   };
   virtual ~Handler() = default;
   // Looks at the head before any byte of the body is read: an answer refuses the request (the
@@ -98,20 +118,23 @@ class Handler {
   virtual std::variant<TakeBody, Response> on_head(const RequestHead& head) = 0;
   // `head` stays valid until `responder` has been used; `body` is the handler's.
   virtual void on_request(const RequestHead& head, Body body, Responder responder) = 0;
-  // What to answer when the listener itself refuses: 400 (not HTTP), 408, 413, 431.
+  // What to answer when the listener itself refuses: 400 (not HTTP), 408, 413, 431, 500 (the
+  // responder was dropped), 503 (no memory left for a chunked body).
   virtual Response refusal(int status, std::string_view detail) = 0;
 };
 
 class Server {
  public:
-  // `handler`, `threads` and `metrics` outlive the server. Accepts on every loop of `threads`.
+  // `handler`, `threads` and `metrics` outlive the server. Accepts on every loop of `threads`, from
+  // when it runs. InvalidArgument: the address; Conflict: it is in use; Io: anything else.
   static Result<std::unique_ptr<Server>> listen(Settings settings, IoThreads& threads,
                                                 Handler& handler, Metrics& metrics);
   virtual ~Server() = default;
   virtual std::string url() const = 0;  // "http://127.0.0.1:8080", with the port really bound
   virtual std::uint16_t port() const = 0;
   // Takes no new connections or requests; idle connections close; answers under way are sent.
-  // Blocks until all are gone or `deadline_ms` have passed. Not from an I/O thread.
+  // Blocks until all are gone or `deadline_ms` have passed, when the rest is cut off. Not from an
+  // I/O thread. The destructor does the same with no time to spare.
   virtual void stop(std::uint32_t deadline_ms) = 0;
 };
 

@@ -1,0 +1,518 @@
+#include "http/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "base/units.h"
+#include "http/answer_head.h"
+#include "http/body_budget.h"
+#include "http/head_parser.h"
+#include "http/loop.h"
+#include "http/responder_target.h"
+
+namespace sluice::http {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using ParseError = boost::beast::http::error;
+
+constexpr std::size_t kBufferBytes = 4 * kKiB;  // of an idle connection; grows with the header
+constexpr std::size_t kChunkWindowBytes = 16 * kKiB;       // chunked bodies pass through it
+constexpr std::uint64_t kChunkedBodyBytesMin = 16 * kKiB;  // first allocation
+// After an early answer the client may still be sending. Closing then would reset the connection
+// and could cost it the answer, so this much is read and thrown away.
+constexpr std::size_t kDrainReadBytes = 64 * kKiB;
+constexpr std::uint64_t kDrainBytesMax = 128 * kMiB;
+constexpr std::uint32_t kDrainMsMax = 10'000;
+constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+// One request at a time: read the header, ask the handler, read the body, hand it over, write the
+// answer, again. At most one operation of the socket is under way at any moment; phase_ says which.
+class ClientConnection final : public Connection,
+                               public Responder::Target,
+                               public BudgetWaiter,
+                               public std::enable_shared_from_this<ClientConnection> {
+ public:
+  ClientConnection(Loop& loop, Socket socket);
+
+  void start() override { start_request(); }
+  void sweep(std::uint64_t now_ms) override;
+  void stop() override;
+  void close() override;
+  void answer(std::optional<Response> response) override;
+  void on_lease(BodyLease lease) override;
+
+ private:
+  enum class Phase : std::uint8_t {
+    Idle,       // no byte of a request yet
+    Head,       // reading the header
+    Memory,     // waiting for room for the body
+    Body,       // reading the body
+    Answering,  // the handler has it
+    Writing,    // the answer
+    Draining,   // the rest of a request that was answered early
+    Closed,
+  };
+
+  void start_request();
+  void read_head();
+  void on_head_bytes(error_code error, std::size_t bytes);
+  void parse_head();
+  void on_head_complete();
+  void show_head();
+
+  void reserve_body(std::uint64_t bytes);
+  void on_body_memory();
+  void receive_body();
+  void read_sized_body();
+  void parse_chunks();
+  void read_chunks();
+  bool body_read_failed(error_code error);
+  void deliver();
+
+  void refuse(int status, std::string_view detail);
+  void respond(Response response, bool whole_request_read);
+  void write_answer();
+  void on_written();
+  void drain();
+
+  const Limits& limits() const { return loop_.shared().limits; }
+  std::uint64_t idle_deadline() const { return loop_.deadline_ms(limits().body_idle_timeout_ms); }
+  void set_buffer(std::size_t bytes);  // keeps what it holds
+  std::string_view view(Slice slice) const { return {buffer_.get() + slice.at, slice.size}; }
+
+  Loop& loop_;  // until Closed
+  const Executor executor_;
+  Socket socket_;
+  std::string remote_address_;
+  Phase phase_ = Phase::Idle;
+  bool timed_out_ = false;  // the read under way was cancelled
+  std::uint64_t deadline_ms_ = kNever;
+
+  // The request's header, behind it what was read along with it, [parsed_, filled_).
+  std::unique_ptr<char[]> buffer_;
+  std::size_t buffer_bytes_ = 0;
+  std::size_t parsed_ = 0;
+  std::size_t filled_ = 0;
+  std::size_t head_bytes_ = 0;
+  ParsedHead parsed_head_;
+  std::optional<HeadParser> parser_;
+  RequestHead head_;
+
+  BodyLease lease_;
+  std::unique_ptr<char[]> body_;
+  std::uint64_t body_bytes_ = 0;
+  std::uint64_t body_capacity_ = 0;
+  std::uint64_t body_capacity_wanted_ = 0;
+  std::uint64_t body_bytes_max_ = 0;
+
+  std::string answer_head_;
+  std::string answer_body_;
+  std::size_t written_ = 0;
+  bool keep_open_ = false;
+  bool whole_request_read_ = false;
+  std::uint64_t drained_bytes_ = 0;
+  std::uint64_t drain_deadline_ms_ = 0;
+};
+
+ClientConnection::ClientConnection(Loop& loop, Socket socket)
+    : loop_(loop), executor_(loop.executor()), socket_(std::move(socket)) {
+  error_code ignored;
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  const auto remote = socket_.remote_endpoint(ignored);
+  if (!ignored) remote_address_ = remote.address().to_string();
+}
+
+// --- The header ---
+
+void ClientConnection::start_request() {
+  if (loop_.stopping()) return close();
+  const std::size_t rest = filled_ - parsed_;  // the next request's, sent without waiting
+  if (rest > 0) std::memmove(buffer_.get(), buffer_.get() + parsed_, rest);
+  parsed_ = 0;
+  filled_ = rest;
+  if (rest <= kBufferBytes && buffer_bytes_ != kBufferBytes) set_buffer(kBufferBytes);
+  parsed_head_.clear();
+  parser_.emplace(parsed_head_, static_cast<std::uint32_t>(limits().header_bytes_max));
+  phase_ = Phase::Idle;
+  deadline_ms_ = loop_.deadline_ms(limits().keep_alive_timeout_ms);
+  parse_head();
+}
+
+void ClientConnection::set_buffer(std::size_t bytes) {
+  auto larger = std::make_unique_for_overwrite<char[]>(bytes);
+  if (filled_ > 0) std::memcpy(larger.get(), buffer_.get(), filled_);
+  buffer_ = std::move(larger);
+  buffer_bytes_ = bytes;
+}
+
+void ClientConnection::read_head() {
+  if (filled_ == buffer_bytes_) set_buffer(2 * buffer_bytes_);
+  socket_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+                          [self = shared_from_this()](error_code error, std::size_t bytes) {
+                            self->on_head_bytes(error, bytes);
+                          });
+}
+
+void ClientConnection::on_head_bytes(error_code error, std::size_t bytes) {
+  if (phase_ == Phase::Closed) return;
+  if (timed_out_) return refuse(408, "the request's header took too long to arrive");
+  if (error) return close();
+  loop_.count_received(bytes);
+  filled_ += bytes;
+  parse_head();
+}
+
+void ClientConnection::parse_head() {
+  if (phase_ == Phase::Idle) {
+    // Empty lines between requests are tolerated (RFC 9112, 2.2).
+    while (parsed_ < filled_ && (buffer_[parsed_] == '\r' || buffer_[parsed_] == '\n')) ++parsed_;
+    if (parsed_ == filled_) {
+      parsed_ = filled_ = 0;
+      return read_head();
+    }
+    phase_ = Phase::Head;
+    deadline_ms_ = loop_.deadline_ms(limits().header_timeout_ms);
+  }
+  parsed_head_.buffer = buffer_.get();
+  parsed_head_.buffer_size = filled_;
+  error_code error;
+  parsed_ += parser_->put(asio::const_buffer(buffer_.get() + parsed_, filled_ - parsed_), error);
+  const bool incomplete = error == ParseError::need_more;
+  const std::size_t head_bytes = incomplete ? filled_ + 1 : parsed_;  // at least
+  if (error == ParseError::header_limit ||
+      ((incomplete || !error) && head_bytes > limits().header_bytes_max)) {
+    return refuse(431, "the request's header is longer than " +
+                           std::to_string(limits().header_bytes_max) + " bytes or has more than " +
+                           std::to_string(ParsedHead::kFieldsMax) + " fields");
+  }
+  if (incomplete) return read_head();
+  if (error) return refuse(400, "the request is not valid HTTP: " + error.message());
+  on_head_complete();
+}
+
+void ClientConnection::on_head_complete() {
+  head_bytes_ = parsed_;
+  if (parsed_head_.version > 10 && parsed_head_.hosts != 1) {
+    return refuse(400, "an HTTP/1.1 request has exactly one Host header");
+  }
+  const bool chunked = parser_->chunked();
+  // Now, as the handler's views must not move any more.
+  if (chunked && buffer_bytes_ < head_bytes_ + kChunkWindowBytes) {
+    set_buffer(head_bytes_ + kChunkWindowBytes);
+  }
+  show_head();
+  auto decision = loop_.shared().handler.on_head(head_);
+  const bool body_announced = chunked || head_.content_length.value_or(0) > 0;
+  if (auto* early = std::get_if<Response>(&decision)) {
+    return respond(std::move(*early), !body_announced);
+  }
+  if (!body_announced) return deliver();
+
+  body_bytes_max_ = std::get<Handler::TakeBody>(decision).bytes_max;
+  parser_->body_limit(body_bytes_max_);
+  deadline_ms_ = idle_deadline();
+  phase_ = Phase::Body;
+  if (chunked) return receive_body();
+  if (*head_.content_length > body_bytes_max_) {
+    return refuse(413, "the body is larger than " + std::to_string(body_bytes_max_) + " bytes");
+  }
+  reserve_body(*head_.content_length);
+}
+
+void ClientConnection::show_head() {
+  head_.method = view(parsed_head_.method);
+  std::string_view target = view(parsed_head_.target);
+  if (const std::size_t scheme = target.find("://");
+      scheme != target.npos && scheme < target.find_first_of("/?")) {  // as sent to a proxy
+    target.remove_prefix(std::min(target.find('/', scheme + 3), target.size()));
+  }
+  const std::size_t mark = target.find('?');
+  head_.path = target.substr(0, mark);
+  head_.query = mark == target.npos ? std::string_view() : target.substr(mark + 1);
+  head_.headers.clear();
+  for (const auto& [name, value] : parsed_head_.fields) {
+    head_.headers.emplace_back(view(name), view(value));
+  }
+  const auto length = parser_->content_length();
+  head_.content_length = length ? std::optional<std::uint64_t>(*length) : std::nullopt;
+  head_.remote_address = remote_address_;
+  head_.io_thread = loop_.index();
+}
+
+// --- The body ---
+
+// Goes on with on_body_memory(), at once or when there is room.
+void ClientConnection::reserve_body(std::uint64_t bytes) {
+  BodyBudget& budget = *loop_.shared().budget;
+  const std::uint64_t more = bytes - body_capacity_;
+  body_capacity_wanted_ = bytes;
+  if (body_capacity_ > 0) {
+    if (budget.try_grow(lease_, more)) return on_body_memory();
+    // Two that hold memory may wait for each other: this ends it.
+    deadline_ms_ = idle_deadline();
+  } else {
+    if (auto lease = budget.try_take(more)) {
+      lease_ = std::move(*lease);
+      return on_body_memory();
+    }
+    deadline_ms_ = kNever;
+  }
+  phase_ = Phase::Memory;
+  budget.wait({.bytes = more,
+               .held = body_capacity_,
+               .executor = executor_,
+               .waiter = std::weak_ptr<BudgetWaiter>(shared_from_this())});
+}
+
+void ClientConnection::on_lease(BodyLease lease) {
+  if (phase_ != Phase::Memory) return;
+  lease_.add(std::move(lease));
+  phase_ = Phase::Body;
+  deadline_ms_ = idle_deadline();
+  on_body_memory();
+}
+
+void ClientConnection::on_body_memory() {
+  auto body = std::make_unique_for_overwrite<char[]>(body_capacity_wanted_ + Body::kPadding);
+  if (body_bytes_ > 0) std::memcpy(body.get(), body_.get(), body_bytes_);
+  body_ = std::move(body);
+  body_capacity_ = body_capacity_wanted_;
+  if (parser_->chunked()) {
+    parsed_head_.body = body_.get();
+    return parse_chunks();
+  }
+  body_bytes_ = std::min<std::uint64_t>(filled_ - parsed_, body_capacity_);
+  std::memcpy(body_.get(), buffer_.get() + parsed_, body_bytes_);
+  parsed_ += body_bytes_;
+  receive_body();
+}
+
+void ClientConnection::receive_body() {
+  const bool chunked = parser_->chunked();
+  const bool nothing_came = chunked ? parsed_ == filled_ : body_bytes_ == 0;
+  if (parsed_head_.expects_continue && nothing_came) {
+    parsed_head_.expects_continue = false;
+    asio::async_write(socket_, asio::buffer(kContinue),
+                      [self = shared_from_this()](error_code error, std::size_t) {
+                        if (self->phase_ == Phase::Closed) return;
+                        if (error) return self->close();
+                        self->receive_body();
+                      });
+  } else if (chunked) {
+    parse_chunks();
+  } else {
+    read_sized_body();
+  }
+}
+
+// True: nothing came, and the request has been dealt with.
+bool ClientConnection::body_read_failed(error_code error) {
+  if (phase_ == Phase::Closed) return true;
+  const bool timed_out = std::exchange(timed_out_, false);
+  if (!error) return false;
+  if (timed_out) {
+    refuse(408, "the rest of the body did not arrive in time");
+  } else {
+    close();
+  }
+  return true;
+}
+
+// Straight into its final place.
+void ClientConnection::read_sized_body() {
+  if (body_bytes_ == body_capacity_) return deliver();
+  socket_.async_read_some(asio::buffer(body_.get() + body_bytes_, body_capacity_ - body_bytes_),
+                          [self = shared_from_this()](error_code error, std::size_t bytes) {
+                            if (self->body_read_failed(error)) return;
+                            self->loop_.count_received(bytes);
+                            self->body_bytes_ += bytes;
+                            self->deadline_ms_ = self->idle_deadline();
+                            self->read_sized_body();
+                          });
+}
+
+void ClientConnection::parse_chunks() {
+  while (!parser_->is_done()) {
+    if (parsed_ == filled_) return read_chunks();
+    error_code error;
+    parsed_ += parser_->put(asio::const_buffer(buffer_.get() + parsed_, filled_ - parsed_), error);
+    if (error == ParseError::need_more) return read_chunks();
+    if (error == ParseError::body_limit) {
+      return refuse(413, "the body is larger than " + std::to_string(body_bytes_max_) + " bytes");
+    }
+    if (error) return refuse(400, "the chunked body is not valid: " + error.message());
+    body_bytes_ = parsed_head_.body_bytes;
+    const std::uint64_t announced = parsed_head_.body_bytes_announced;
+    if (announced > body_capacity_) {
+      // At least doubled, so that small chunks are not copied again and again.
+      const std::uint64_t grown = std::max(2 * body_capacity_, kChunkedBodyBytesMin);
+      return reserve_body(std::max(announced, std::min(grown, body_bytes_max_)));
+    }
+  }
+  deliver();
+}
+
+void ClientConnection::read_chunks() {
+  const std::size_t rest = filled_ - parsed_;
+  std::memmove(buffer_.get() + head_bytes_, buffer_.get() + parsed_, rest);
+  parsed_ = head_bytes_;
+  filled_ = head_bytes_ + rest;
+  if (filled_ == buffer_bytes_) {
+    return refuse(400,
+                  "the chunked body is not valid: a chunk's header or the trailer is too long");
+  }
+  socket_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+                          [self = shared_from_this()](error_code error, std::size_t bytes) {
+                            if (self->body_read_failed(error)) return;
+                            self->loop_.count_received(bytes);
+                            self->filled_ += bytes;
+                            self->deadline_ms_ = self->idle_deadline();
+                            self->parse_chunks();
+                          });
+}
+
+void ClientConnection::deliver() {
+  Body body;
+  if (body_ != nullptr) {
+    std::memset(body_.get() + body_bytes_, 0, Body::kPadding);
+    body = Body(std::move(body_), body_bytes_, std::move(lease_));
+  }
+  body_bytes_ = body_capacity_ = 0;
+  phase_ = Phase::Answering;
+  deadline_ms_ = kNever;
+  loop_.shared().handler.on_request(head_, std::move(body), Responder(shared_from_this()));
+}
+
+// --- The answer ---
+
+void ClientConnection::answer(std::optional<Response> response) {
+  asio::dispatch(executor_, [self = shared_from_this(), response = std::move(response)]() mutable {
+    if (self->phase_ != Phase::Answering) return;
+    if (!response) {
+      response = self->loop_.shared().handler.refusal(500, "the request was given up unanswered");
+    }
+    self->respond(std::move(*response), true);
+  });
+}
+
+void ClientConnection::refuse(int status, std::string_view detail) {
+  timed_out_ = false;
+  respond(loop_.shared().handler.refusal(status, detail), false);
+}
+
+void ClientConnection::respond(Response response, bool whole_request_read) {
+  body_.reset();
+  lease_ = {};
+  whole_request_read_ = whole_request_read;
+  keep_open_ = whole_request_read && !response.close && !loop_.stopping() && parser_->keep_alive();
+  const Persistence persistence = !keep_open_                  ? Persistence::Close
+                                  : parsed_head_.version == 10 ? Persistence::KeepAlive
+                                                               : Persistence::Implied;
+  answer_head_.clear();
+  append_answer_head(answer_head_, response, persistence);
+  answer_body_.clear();
+  if (has_body(response.status) && view(parsed_head_.method) != "HEAD") {
+    answer_body_ = std::move(response.body);
+  }
+  written_ = 0;
+  loop_.count_answer(response.status);
+  phase_ = Phase::Writing;
+  deadline_ms_ = idle_deadline();
+  write_answer();
+}
+
+void ClientConnection::write_answer() {
+  const std::size_t of_head = std::min(written_, answer_head_.size());
+  const std::array<asio::const_buffer, 2> rest = {
+      asio::buffer(answer_head_) + of_head, asio::buffer(answer_body_) + (written_ - of_head)};
+  socket_.async_write_some(rest, [self = shared_from_this()](error_code error, std::size_t bytes) {
+    if (self->phase_ == Phase::Closed) return;
+    if (error) return self->close();
+    self->written_ += bytes;
+    self->deadline_ms_ = self->idle_deadline();
+    if (self->written_ < self->answer_head_.size() + self->answer_body_.size()) {
+      return self->write_answer();
+    }
+    self->on_written();
+  });
+}
+
+void ClientConnection::on_written() {
+  answer_body_ = {};
+  if (keep_open_) return start_request();
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  if (whole_request_read_ && parsed_ == filled_) return close();
+  phase_ = Phase::Draining;
+  drain_deadline_ms_ = loop_.deadline_ms(kDrainMsMax);
+  filled_ = 0;
+  if (buffer_bytes_ < kDrainReadBytes) set_buffer(kDrainReadBytes);
+  drain();
+}
+
+void ClientConnection::drain() {
+  deadline_ms_ = std::min(drain_deadline_ms_, idle_deadline());
+  socket_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
+                          [self = shared_from_this()](error_code error, std::size_t bytes) {
+                            if (self->phase_ == Phase::Closed) return;
+                            self->drained_bytes_ += bytes;
+                            if (error || self->drained_bytes_ > kDrainBytesMax) {
+                              return self->close();
+                            }
+                            self->drain();
+                          });
+}
+
+// --- The end ---
+
+void ClientConnection::sweep(std::uint64_t now_ms) {
+  if (now_ms < deadline_ms_) return;
+  deadline_ms_ = kNever;
+  error_code ignored;
+  switch (phase_) {
+    case Phase::Idle:
+    case Phase::Writing:
+    case Phase::Draining: return close();
+    case Phase::Head:
+    case Phase::Body:
+      timed_out_ = true;  // the read's handler answers
+      socket_.cancel(ignored);
+      return;
+    case Phase::Memory: return refuse(503, "no memory is left for the rest of the body");
+    case Phase::Answering:
+    case Phase::Closed: return;
+  }
+}
+
+void ClientConnection::stop() {
+  if (phase_ == Phase::Idle || phase_ == Phase::Head) close();
+}
+
+void ClientConnection::close() {
+  if (phase_ == Phase::Closed) return;
+  phase_ = Phase::Closed;
+  error_code ignored;
+  socket_.close(ignored);
+  body_.reset();
+  lease_ = {};
+  loop_.remove(*this);
+}
+
+}  // namespace
+
+std::shared_ptr<Connection> make_connection(Loop& loop, Socket socket) {
+  return std::make_shared<ClientConnection>(loop, std::move(socket));
+}
+
+}  // namespace sluice::http
