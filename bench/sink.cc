@@ -1,0 +1,211 @@
+// bench_sink: takes deliveries, throws the bodies away, counts records. A body is discarded in the
+// kernel (MSG_TRUNC), so that the receiver takes as little as can be of the cores it shares.
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include <fmt/core.h>
+
+#include "wire.h"
+
+namespace sluice::bench {
+namespace {
+
+constexpr std::uint64_t kHeadBytesMax = 16 << 10;
+
+struct Options {
+  std::string listen = "127.0.0.1:0";
+  double delay_ms = 0;
+  int status = 200;
+};
+
+struct Totals {
+  std::uint64_t requests = 0;
+  std::uint64_t uncounted_requests = 0;  // neither header named a number of records
+  std::uint64_t records = 0;
+  std::uint64_t body_bytes = 0;
+  double first_s = 0;  // monotonic time of the first and the last answered delivery with records
+  double last_s = 0;
+};
+
+struct Connection {
+  int fd = -1;
+  std::string received;  // up to the end of a head
+  std::uint64_t records = 0;
+  std::uint64_t body_bytes = 0;
+  std::uint64_t body_left = 0;
+  bool in_body = false;
+};
+
+// What a delivery holds: X-Records (bench_floor), else the width of X-Sluice-Offsets.
+std::uint64_t records_of(const Head& head) {
+  if (const std::string_view records = head.header("x-records"); !records.empty()) {
+    return parse_number(records);
+  }
+  const std::string_view offsets = head.header("x-sluice-offsets");
+  const std::size_t dash = offsets.find('-');
+  if (dash == std::string_view::npos) return 0;
+  return parse_number(offsets.substr(dash + 1)) - parse_number(offsets) + 1;
+}
+
+class Sink {
+ public:
+  explicit Sink(Options options) : options_(std::move(options)) {
+    stop_fd_ = stop_signal_fd();
+    listener_ = listen_and_announce(options_.listen);
+    poller_.add(stop_fd_, &stop_fd_, EPOLLIN);
+    poller_.add(listener_, &listener_, EPOLLIN);
+  }
+
+  void run() {
+    epoll_event events[256];
+    for (;;) {
+      const double wait_s = delayed_.empty() ? -1 : std::max(0.0, delayed_.front().due - now());
+      const int ready = poller_.wait(events, std::size(events), wait_s);
+      for (int i = 0; i < ready; ++i) {
+        void* const tag = events[i].data.ptr;
+        if (tag == &stop_fd_) {
+          fmt::print("{}\n", totals_as_json());
+          return;
+        }
+        if (tag == &listener_) {
+          accept_all();
+        } else {
+          on_readable(static_cast<Connection*>(tag));
+        }
+      }
+      while (!delayed_.empty() && delayed_.front().due <= now()) {
+        Connection* const connection = delayed_.front().connection;
+        delayed_.pop_front();
+        poller_.add(connection->fd, connection, EPOLLIN);
+        answer_delivery(*connection);
+      }
+    }
+  }
+
+ private:
+  struct Delayed {
+    double due;
+    Connection* connection;
+  };
+
+  static double now() { return monotonic_s(); }
+
+  void accept_all() {
+    for (int fd = accept_connection(listener_); fd >= 0; fd = accept_connection(listener_)) {
+      auto* const connection = new Connection;
+      connection->fd = fd;
+      poller_.add(fd, connection, EPOLLIN);
+    }
+  }
+
+  void close_connection(Connection* connection) {
+    close(connection->fd);
+    delete connection;
+  }
+
+  void on_readable(Connection* connection) {
+    const std::uint64_t wanted = std::min<std::uint64_t>(
+        connection->in_body ? connection->body_left : kHeadBytesMax, sizeof scratch_);
+    const ssize_t got = recv(connection->fd, scratch_, wanted, connection->in_body ? MSG_TRUNC : 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) {
+      close_connection(connection);
+      return;
+    }
+    if (connection->in_body) {
+      connection->body_left -= static_cast<std::uint64_t>(got);
+    } else {
+      connection->received.append(scratch_, static_cast<std::size_t>(got));
+      if (!begin_request(*connection)) return;
+    }
+    if (connection->body_left > 0) return;
+    connection->in_body = false;
+    if (options_.delay_ms == 0) {
+      answer_delivery(*connection);
+    } else {
+      poller_.remove(connection->fd);
+      delayed_.push_back({now() + options_.delay_ms / 1e3, connection});
+    }
+  }
+
+  // False: nothing to do until more bytes come.
+  bool begin_request(Connection& connection) {
+    const std::optional<Head> head = read_head(connection.received);
+    if (!head) return false;
+    if (head->first_line.starts_with("GET ")) {
+      answer(connection.fd, 200, totals_as_json());
+      connection.received.clear();
+      return false;
+    }
+    if (head->header("content-length").empty()) die("a delivery without Content-Length");
+    const std::size_t body_here = connection.received.size() - head->bytes;
+    if (body_here > head->content_length) die("a second request before the answer to the first");
+    connection.records = records_of(*head);
+    connection.body_bytes = head->content_length;
+    connection.body_left = head->content_length - body_here;
+    connection.in_body = true;
+    connection.received.clear();
+    return true;
+  }
+
+  void answer_delivery(Connection& connection) {
+    ++totals_.requests;
+    if (options_.status < 300) {
+      totals_.records += connection.records;
+      totals_.body_bytes += connection.body_bytes;
+      totals_.uncounted_requests += connection.records == 0 ? 1 : 0;
+      if (connection.records > 0) {
+        totals_.last_s = now();
+        if (totals_.first_s == 0) totals_.first_s = totals_.last_s;
+      }
+    }
+    answer(connection.fd, options_.status, "");
+  }
+
+  static void answer(int fd, int status, const std::string& body) {
+    const std::string text = fmt::format(
+        "HTTP/1.1 {} Bench\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+        status, body.size(), body);
+    // Short enough to fit an empty send buffer; a lost client is seen by the next recv().
+    [[maybe_unused]] const ssize_t sent = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+  }
+
+  std::string totals_as_json() const {
+    return fmt::format(
+        R"({{"requests": {}, "uncounted_requests": {}, "records": {}, "body_bytes": {}, )"
+        R"("first_s": {:.6f}, "last_s": {:.6f}, "cpu_s": {:.4f}}})",
+        totals_.requests, totals_.uncounted_requests, totals_.records, totals_.body_bytes,
+        totals_.first_s, totals_.last_s, cpu_s());
+  }
+
+  const Options options_;
+  Poller poller_;
+  int stop_fd_ = -1;
+  int listener_ = -1;
+  Totals totals_;
+  std::deque<Delayed> delayed_;  // one delay for all, so the order of arrival is the order due
+  char scratch_[1 << 20];        // with MSG_TRUNC never written, so never resident
+};
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
+  sluice::bench::Options options;
+  CLI::App app{
+      "Receives deliveries, counts the records, throws the bodies away. GET /stats and "
+      "SIGTERM tell the totals."};
+  app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one");
+  app.add_option("--delay-ms", options.delay_ms, "answer so much later");
+  app.add_option("--status", options.status, "answer with this status; only 2xx are counted");
+  CLI11_PARSE(app, argc, argv);
+  sluice::bench::Sink(options).run();
+}
