@@ -1,0 +1,193 @@
+#include "api/api.h"
+
+#include <fmt/format.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <optional>
+
+#include "api/handlers.h"
+#include "api/routes.h"
+#include "base/logging.h"
+#include "http/error_answer.h"
+
+namespace sluice::api {
+namespace {
+
+using http::ErrorToken;
+using http::Response;
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+// The token of `Authorization: Bearer <token>`; "" when there is none.
+std::string_view bearer_token(const http::RequestHead& head) {
+  constexpr std::string_view kScheme = "bearer ";
+  std::string_view value = head.header("authorization");
+  if (!equals_ignoring_case(value.substr(0, kScheme.size()), kScheme)) return "";
+  value.remove_prefix(kScheme.size());
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  return value;
+}
+
+Response unauthorized(std::string_view message) {
+  Response response = http::error_response(ErrorToken::Unauthorized, message);
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return response;
+}
+
+// How many answers each call gave, by class of status.
+class AnswerCounters {
+ public:
+  explicit AnswerCounters(Metrics& metrics) {
+    for (const Route& route : routes()) {
+      std::vector<Counter>& of_route = counters_[&route];
+      for (const char* status : {"2xx", "4xx", "5xx"}) {
+        of_route.push_back(metrics.counter(
+            "sluice_api_answers_total", "Answers of the API by call and class of status.",
+            {{"call", fmt::format("{} {}", route.method, route.pattern)}, {"status", status}}));
+      }
+    }
+  }
+  void count(const Route& route, int status) {
+    counters_.at(&route)[status < 400 ? 0 : status < 500 ? 1 : 2].add();
+  }
+
+ private:
+  std::map<const Route*, std::vector<Counter>> counters_;
+};
+
+struct Permitted {
+  const Route* route;
+  StreamId stream;
+  Identity identity;
+};
+
+}  // namespace
+
+struct Api::Impl {
+  Impl(const Settings& settings_in, const Dependencies& dependencies, const TokenKey& key)
+      : settings(settings_in),
+        with(dependencies),
+        handlers(settings_in, dependencies),
+        tokens(key, dependencies.clock),
+        counters(dependencies.metrics) {}
+
+  // What the head alone decides: path, method, token, role.
+  std::variant<Permitted, Response> permit(const http::RequestHead& head);
+  Awaitable<void> answer(const Route& route, Request request, http::Responder responder);
+
+  const Settings settings;
+  const Dependencies with;
+  Handlers handlers;
+  TokenVerifier tokens;
+  AnswerCounters counters;
+};
+
+std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& head) {
+  const RouteMatch match = match_route(head.method, head.path);
+  if (match.allow.empty()) {
+    return http::error_response(ErrorToken::NotFound,
+                                fmt::format("there is nothing at {:.200}", head.path));
+  }
+  if (match.route == nullptr) {
+    Response response = http::error_response(
+        ErrorToken::MethodNotAllowed,
+        fmt::format("{:.200} takes {}, not {:.20}", head.path, match.allow, head.method));
+    response.headers.emplace_back("Allow", match.allow);
+    return response;
+  }
+  const Access access = match.route->access;
+  const bool is_public =
+      access == Access::Public || (access == Access::Metrics && settings.metrics_public);
+  if (is_public) return Permitted{match.route, match.stream, {}};
+  const std::string_view token = bearer_token(head);
+  if (token.empty()) {
+    return unauthorized(
+        "this call wants a token: Authorization: Bearer <token> (sluice token "
+        "prints one)");
+  }
+  const Result<Identity> identity = tokens.verify(token);
+  if (!identity) return unauthorized(identity.error().message);
+  if (!allows(access, identity->role)) {
+    return http::error_response(ErrorToken::Forbidden,
+                                fmt::format("the role {} may not {} {:.200}",
+                                            role_name(identity->role), head.method, head.path));
+  }
+  return Permitted{match.route, match.stream, *identity};
+}
+
+Awaitable<void> Api::Impl::answer(const Route& route, Request request, http::Responder responder) {
+  const auto call = std::get<Handlers::Answer (Handlers::*)(Request)>(route.target);
+  Response response;
+  try {
+    response = co_await (handlers.*call)(std::move(request));
+  } catch (const std::exception& error) {
+    // Handlers return their errors; this is a fault of ours that must not take the server down.
+    logging::error("call failed", {{"call", route.pattern}, {"what", error.what()}});
+    response = http::error_response(ErrorToken::Internal, "the server failed; its log says more");
+  }
+  counters.count(route, response.status);
+  std::move(responder).send(std::move(response));
+}
+
+Api::Api(Settings settings, Dependencies dependencies, const TokenKey& key)
+    : impl_(std::make_unique<Impl>(settings, dependencies, key)) {}
+
+Api::~Api() = default;
+
+std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::RequestHead& head) {
+  std::variant<Permitted, Response> permitted = impl_->permit(head);
+  if (auto* response = std::get_if<Response>(&permitted)) return std::move(*response);
+  const Permitted& request = std::get<Permitted>(permitted);
+  if (!std::holds_alternative<Kind>(request.route->target)) {
+    return TakeBody{impl_->settings.api_body_bytes_max};
+  }
+  std::optional<Response> refused = impl_->with.ingest.refuse(head, request.identity);
+  if (refused) return *std::move(refused);
+  return TakeBody{impl_->settings.record_body_bytes_max};
+}
+
+void Api::on_request(const http::RequestHead& head, http::Body body, http::Responder responder) {
+  std::variant<Permitted, Response> permitted = impl_->permit(head);  // again: a token may end
+  if (auto* response = std::get_if<Response>(&permitted)) {
+    return std::move(responder).send(std::move(*response));
+  }
+  Permitted& found = std::get<Permitted>(permitted);
+  if (const Kind* kind = std::get_if<Kind>(&found.route->target)) {
+    return impl_->with.ingest.handle(head, *kind, found.identity, std::move(body),
+                                     std::move(responder));
+  }
+  Result<Query> query = Query::parse(head.query, found.route->query);
+  if (!query) {
+    return std::move(responder).send(
+        http::error_response(ErrorToken::BadQuery, query.error().message));
+  }
+  Request request{std::move(found.identity), found.stream, *std::move(query), head.io_thread,
+                  std::move(body)};
+  boost::asio::co_spawn(impl_->with.threads.loop(head.io_thread),
+                        impl_->answer(*found.route, std::move(request), std::move(responder)),
+                        boost::asio::detached);
+}
+
+Response Api::refusal(int status, std::string_view detail) {
+  struct Row {
+    int status;
+    ErrorToken token;
+  };
+  constexpr std::array kRows = {
+      Row{400, ErrorToken::MalformedRequest}, Row{408, ErrorToken::RequestTimeout},
+      Row{413, ErrorToken::BodyTooLarge},     Row{431, ErrorToken::HeaderTooLarge},
+      Row{501, ErrorToken::NotImplemented},   Row{503, ErrorToken::Overloaded}};
+  const auto* const row = std::ranges::find(kRows, status, &Row::status);
+  return http::error_response(row == kRows.end() ? ErrorToken::Internal : row->token, detail);
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,62 @@
+#pragma once
+// The REST API: who may call what, and the data_stream calls. Records go on to Ingest.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "api/token.h"
+#include "base/clock.h"
+#include "base/io_threads.h"
+#include "base/metrics.h"
+#include "base/worker_pool.h"
+#include "catalog/catalog.h"
+#include "connectors/connector.h"
+#include "dispatch/dispatch.h"
+#include "http/server.h"
+#include "ingest/ingest.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::api {
+
+struct Settings {
+  bool metrics_public = true;  // the listener is loopback; else /metrics wants an operator's token
+  std::uint64_t record_body_bytes_max = 64 << 20;
+  std::uint64_t api_body_bytes_max = 1 << 20;
+  std::uint32_t check_timeout_ms = 10'000;  // a destination's check before a stream is made
+  std::int64_t historic_ms_max = 20 * 86'400'000ll;  // how far stream_historic_data reaches back
+};
+
+struct Dependencies {  // all outlive the Api
+  IoThreads& threads;
+  const Clock& clock;
+  catalog::Catalog& catalog;
+  WorkerPool& catalog_pool;
+  dispatch::Dispatch& dispatch;
+  recordlog::RecordLog& log;
+  ingest::Ingest& ingest;
+  Metrics& metrics;
+  const std::vector<const connectors::ConnectorDescriptor*>& connectors;
+  const std::vector<connectors::ConnectorContext>& connector_contexts;  // one per I/O thread
+};
+
+// Destroy it after the listener has stopped and before the loops are gone.
+class Api final : public http::Handler {
+ public:
+  Api(Settings settings, Dependencies dependencies, const TokenKey& key);
+  ~Api() override;
+
+  std::variant<TakeBody, http::Response> on_head(const http::RequestHead& head) override;
+  void on_request(const http::RequestHead& head, http::Body body,
+                  http::Responder responder) override;
+  http::Response refusal(int status, std::string_view detail) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::api

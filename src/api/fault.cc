@@ -1,0 +1,55 @@
+#include "api/fault.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "api/json_text.h"
+
+namespace sluice::api {
+namespace {
+
+constexpr std::size_t kInMessageMax = 5;
+
+nlohmann::ordered_json triple(const std::string& message) {
+  const http::ErrorTokenInfo& row = http::info(http::ErrorToken::InvalidStream);
+  return {{"error_code", row.code}, {"error_token", row.token}, {"message", message}};
+}
+
+std::string sentence(const Fault& fault) { return fault.property + ": " + fault.message; }
+
+http::Response answer(const nlohmann::ordered_json& body) {
+  return {.status = http::info(http::ErrorToken::InvalidStream).status, .body = to_text(body)};
+}
+
+}  // namespace
+
+void Faults::add(std::string_view property, std::string_view message) {
+  if (list_.size() == kMax) return;
+  std::string name(property.substr(0, kNameBytesMax));
+  if (property.size() > kNameBytesMax) name += "...";
+  list_.push_back({std::move(name), std::string(message)});
+}
+
+http::Response invalid_stream(const Faults& faults) {
+  std::string message;
+  const std::size_t named = std::min(faults.size(), kInMessageMax);
+  for (std::size_t i = 0; i < named; ++i) {
+    if (i > 0) message += "; ";
+    message += sentence(faults.list()[i]);
+  }
+  if (faults.size() > named) message += "; and " + std::to_string(faults.size() - named) + " more";
+  nlohmann::ordered_json body = triple(message);
+  nlohmann::ordered_json& errors = body["errors"] = nlohmann::ordered_json::array();
+  for (const Fault& fault : faults.list()) {
+    errors.push_back({{"property", fault.property}, {"message", fault.message}});
+  }
+  return answer(body);
+}
+
+http::Response invalid_change(const Faults& faults) {
+  nlohmann::ordered_json body = nlohmann::ordered_json::array();
+  for (const Fault& fault : faults.list()) body.push_back(triple(sentence(fault)));
+  return answer(body);
+}
+
+}  // namespace sluice::api

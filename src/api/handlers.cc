@@ -1,0 +1,360 @@
+#include "api/handlers.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "api/json_text.h"
+#include "base/logging.h"
+
+namespace sluice::api {
+namespace {
+
+using http::ErrorToken;
+using http::Response;
+using nlohmann::ordered_json;
+
+Response json_response(int status, const ordered_json& body) {
+  return {.status = status, .body = to_text(body)};
+}
+
+Response refused(const Error& error) {
+  return http::error_response(http::token_for(error.code), error.message);
+}
+
+Response no_such_stream(StreamId id) {
+  return http::error_response(ErrorToken::NotFound,
+                              fmt::format("stream {} does not exist", id.value()));
+}
+
+Response no_such_organisation(OrganisationId id) {
+  return http::error_response(ErrorToken::NotFound,
+                              fmt::format("organisation {} does not exist", id.value()));
+}
+
+Result<nlohmann::json> parse_body(const Request& request) {
+  if (request.body.size() == 0) {
+    return Error{ErrorCode::InvalidArgument, "empty; a JSON object is expected"};
+  }
+  return parse_json(request.body.view(), DuplicateKeys::LastCounts);
+}
+
+Response malformed(const Error& error) {
+  return http::error_response(ErrorToken::MalformedBody, "body: " + error.message);
+}
+
+}  // namespace
+
+// --- whose streams
+
+Handlers::Or<std::optional<OrganisationId>> Handlers::organisation_of(const Request& request) {
+  const std::optional<std::string_view> named = request.query.find("organisation_id");
+  const std::optional<OrganisationId> own = request.identity.organisation;
+  if (!named) return own;
+  std::uint64_t id = 0;
+  const char* end = named->data() + named->size();
+  const auto [stop, error] = std::from_chars(named->data(), end, id);
+  if (error != std::errc() || stop != end || id > catalog::kIdMax) {
+    return http::error_response(ErrorToken::BadQuery, "query: organisation_id is not an id");
+  }
+  const OrganisationId organisation{id};
+  // Another organisation does not exist for anybody but the operator.
+  if (request.identity.role != Role::Operator && own != organisation) {
+    return no_such_organisation(organisation);
+  }
+  return std::optional(organisation);
+}
+
+Handlers::Or<OrganisationId> Handlers::named_organisation_of(const Request& request) {
+  Or<std::optional<OrganisationId>> organisation = organisation_of(request);
+  if (auto* response = std::get_if<Response>(&organisation)) return std::move(*response);
+  const auto named = std::get<std::optional<OrganisationId>>(organisation);
+  if (named) return *named;
+  return http::error_response(
+      ErrorToken::BadQuery,
+      "query: this token is bound to no organisation, so organisation_id is required");
+}
+
+Handlers::Or<catalog::Organisation> Handlers::find_organisation(OrganisationId id,
+                                                                const Identity& identity) const {
+  const Result<std::optional<catalog::Organisation>> found = with_.catalog.organisation(id);
+  if (!found) return refused(found.error());
+  if (*found) return **found;
+  if (identity.organisation == id) return catalog::Organisation{id, ""};
+  return no_such_organisation(id);
+}
+
+Handlers::Or<Handlers::FoundStream> Handlers::find_stream(
+    std::optional<OrganisationId> organisation, StreamId id) const {
+  std::optional<catalog::Stream> stream;
+  if (organisation) {
+    const Result<std::optional<catalog::Stream>> found = with_.catalog.stream(*organisation, id);
+    if (!found) return refused(found.error());
+    stream = *found;
+  } else {
+    const Result<std::vector<catalog::Stream>> all = with_.catalog.all_streams();
+    if (!all) return refused(all.error());
+    for (const catalog::Stream& one : *all) {
+      if (one.id == id) stream = one;
+    }
+  }
+  if (!stream) return no_such_stream(id);
+  const auto owner = with_.catalog.organisation(stream->organisation);
+  if (!owner) return refused(owner.error());
+  if (!*owner) return no_such_organisation(stream->organisation);
+  return FoundStream{*stream, **owner};
+}
+
+Awaitable<Handlers::Or<Handlers::FoundStream>> Handlers::load_stream(const Request& request) const {
+  Or<std::optional<OrganisationId>> organisation = organisation_of(request);
+  if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
+  const auto named = std::get<std::optional<OrganisationId>>(organisation);
+  const StreamId id = request.stream;
+  auto look = [this, named, id] { return find_stream(named, id); };
+  co_return co_await with_.catalog_pool.run(std::move(look));
+}
+
+// --- showing
+
+ordered_json Handlers::show(const FoundStream& found) const {
+  return stream_json(found.stream, found.organisation, with_.dispatch.snapshot(found.stream.id),
+                     with_.connectors);
+}
+
+Response Handlers::stream_response(int status, const FoundStream& found) const {
+  return json_response(status, show(found));
+}
+
+Handlers::Answer Handlers::list_streams(Request request) {
+  Or<OrganisationId> named = named_organisation_of(request);
+  if (auto* response = std::get_if<Response>(&named)) co_return std::move(*response);
+  using Listed = std::pair<catalog::Organisation, std::vector<catalog::Stream>>;
+  auto look = [this, id = std::get<OrganisationId>(named),
+               identity = request.identity]() -> Or<Listed> {
+    Or<catalog::Organisation> organisation = find_organisation(id, identity);
+    if (auto* response = std::get_if<Response>(&organisation)) return std::move(*response);
+    Result<std::vector<catalog::Stream>> streams = with_.catalog.streams(id);
+    if (!streams) return refused(streams.error());
+    return Listed{std::get<catalog::Organisation>(organisation), *std::move(streams)};
+  };
+  Or<Listed> listed = co_await with_.catalog_pool.run(std::move(look));
+  if (auto* response = std::get_if<Response>(&listed)) co_return std::move(*response);
+  const auto& [organisation, streams] = std::get<Listed>(listed);
+  ordered_json list = ordered_json::array();
+  for (const catalog::Stream& stream : streams) list.push_back(show({stream, organisation}));
+  co_return json_response(200, list);
+}
+
+Handlers::Answer Handlers::show_stream(Request request) {
+  Or<FoundStream> found = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&found)) co_return std::move(*response);
+  co_return stream_response(200, std::get<FoundStream>(found));
+}
+
+Handlers::Answer Handlers::list_statuses(Request) {
+  co_return json_response(200, stream_statuses());
+}
+
+Handlers::Answer Handlers::list_types(Request) { co_return json_response(200, stream_types()); }
+
+Handlers::Answer Handlers::list_connection_types(Request) {
+  co_return json_response(200, connection_types(with_.connectors));
+}
+
+Handlers::Answer Handlers::list_filter_fields(Request) {
+  co_return json_response(200, ordered_json::array());  // filters come with a later version
+}
+
+// --- creating
+
+// The limit is looked at before the destination is bothered; the insert looks again.
+Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id,
+                                                        const Identity& identity) const {
+  Or<catalog::Organisation> organisation = find_organisation(id, identity);
+  const auto* found = std::get_if<catalog::Organisation>(&organisation);
+  if (found == nullptr) return organisation;
+  const Result<void> registered = with_.catalog.register_organisations(std::span(found, 1));
+  if (!registered) return refused(registered.error());
+  const Result<std::vector<catalog::Stream>> streams = with_.catalog.streams(id);
+  if (!streams) return refused(streams.error());
+  if (streams->size() < catalog::Catalog::kStreamsPerOrganisationMax) return organisation;
+  return http::error_response(
+      ErrorToken::StreamLimit,
+      fmt::format("organisation {} has {} streams already, the most it may have: delete one first",
+                  id.value(), streams->size()));
+}
+
+Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
+  catalog::Stream& stream = draft.stream;
+  const WallTime now = with_.clock.now();
+  if (draft.stream.historic || draft.start_from) {
+    const WallTime from =
+        draft.start_from ? *draft.start_from : WallTime{now.ms - settings_.historic_ms_max};
+    const Result<Offset> start = with_.log.offset_at(stream.organisation, from);
+    if (!start) return refused(start.error());
+    stream.start = *start;
+  } else {
+    stream.start = with_.log.end(stream.organisation);
+  }
+  Result<catalog::Stream> created = with_.catalog.create_stream(std::move(stream), now);
+  if (created) return *std::move(created);
+  if (created.error().code == ErrorCode::ResourceExhausted) {
+    return http::error_response(ErrorToken::StreamLimit, created.error().message);
+  }
+  return refused(created.error());
+}
+
+Awaitable<Result<void>> Handlers::check_destination(const NewStream& draft,
+                                                    std::size_t io_thread) const {
+  const nlohmann::json settings = nlohmann::json::parse(draft.stream.destination);
+  const connectors::Destination destination{.organisation = draft.stream.organisation,
+                                            .stream = StreamId{},
+                                            .settings = settings,
+                                            .success_200_only = draft.success_200_only};
+  const std::unique_ptr<connectors::Connector> connector =
+      draft.connector->create(destination, with_.connector_contexts[io_thread]);
+  const connectors::Deadline deadline =
+      with_.clock.steady() + std::chrono::milliseconds(settings_.check_timeout_ms);
+  co_return co_await connector->check(deadline);
+}
+
+Handlers::Answer Handlers::create_stream(Request request) {
+  Or<OrganisationId> named = named_organisation_of(request);
+  if (auto* response = std::get_if<Response>(&named)) co_return std::move(*response);
+  const Result<bool> validate = request.query.boolean("validate", true);
+  if (!validate) {
+    co_return http::error_response(ErrorToken::BadQuery, validate.error().message);
+  }
+  const Result<nlohmann::json> body = parse_body(request);
+  if (!body) co_return malformed(body.error());
+  Faults faults;
+  std::optional<NewStream> draft =
+      parse_new_stream(*body, with_.connectors, with_.clock.now(), faults);
+  if (!draft) co_return invalid_stream(faults);
+
+  draft->stream.organisation = std::get<OrganisationId>(named);
+  auto look = [this, id = draft->stream.organisation, identity = request.identity] {
+    return make_room(id, identity);
+  };
+  Or<catalog::Organisation> organisation = co_await with_.catalog_pool.run(std::move(look));
+  if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
+
+  if (*validate) {
+    const Result<void> checked = co_await check_destination(*draft, request.io_thread);
+    if (!checked) {
+      co_return http::error_response(ErrorToken::DestinationCheckFailed,
+                                     "destination: " + checked.error().message);
+    }
+  }
+  auto store = [this, &draft] { return store_stream(*std::move(draft)); };
+  Or<catalog::Stream> stored = co_await with_.catalog_pool.run(std::move(store));
+  if (auto* response = std::get_if<Response>(&stored)) co_return std::move(*response);
+  const FoundStream found{std::get<catalog::Stream>(std::move(stored)),
+                          std::get<catalog::Organisation>(std::move(organisation))};
+  with_.dispatch.add(found.stream);
+  logging::info("stream created", {{"stream", found.stream.id.value()},
+                                   {"organisation", found.organisation.id.value()},
+                                   {"subject", request.identity.subject}});
+  Response response = stream_response(201, found);
+  response.headers.emplace_back("Location",
+                                fmt::format("/api/v2/data_stream/{}", found.stream.id.value()));
+  co_return response;
+}
+
+// --- changing
+
+// Reads the stream anew where there is nothing to change: a command may have changed its state.
+Handlers::Or<catalog::Stream> Handlers::apply(const catalog::StreamChange& change,
+                                              const catalog::Stream& stream) const {
+  if (change.name || change.relation_resolution) {
+    Result<catalog::Stream> changed =
+        with_.catalog.change_stream(stream.organisation, stream.id, change, with_.clock.now());
+    if (changed) return *std::move(changed);
+    return refused(changed.error());
+  }
+  const Result<std::optional<catalog::Stream>> found =
+      with_.catalog.stream(stream.organisation, stream.id);
+  if (!found) return refused(found.error());
+  if (!*found) return no_such_stream(stream.id);
+  return **found;
+}
+
+Handlers::Answer Handlers::change_stream(Request request) {
+  Or<FoundStream> loaded = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
+  FoundStream& found = std::get<FoundStream>(loaded);
+  const Result<nlohmann::json> body = parse_body(request);
+  if (!body) co_return malformed(body.error());
+  Faults faults;
+  const std::optional<StreamPatch> patch = parse_stream_patch(*body, show(found), faults);
+  if (!patch) co_return invalid_change(faults);
+
+  // The command first: it may be refused, and then nothing is to change.
+  if (patch->command) {
+    const StreamId id = found.stream.id;
+    const Result<dispatch::StreamSnapshot> done =
+        co_await with_.dispatch.command(id, *patch->command);
+    if (!done) co_return refused(done.error());
+  }
+  auto change = [this, &found, &patch] { return apply(patch->change, found.stream); };
+  Or<catalog::Stream> changed = co_await with_.catalog_pool.run(std::move(change));
+  if (auto* response = std::get_if<Response>(&changed)) co_return std::move(*response);
+  found.stream = std::get<catalog::Stream>(std::move(changed));
+  co_return stream_response(202, found);
+}
+
+Handlers::Answer Handlers::restart_stream(Request request) {
+  Or<FoundStream> found = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&found)) co_return std::move(*response);
+  const StreamId id = request.stream;
+  const Result<dispatch::StreamSnapshot> done =
+      co_await with_.dispatch.command(id, dispatch::Command::Restart);
+  if (!done) co_return refused(done.error());
+  co_return stream_response(202, std::get<FoundStream>(found));
+}
+
+Handlers::Answer Handlers::delete_stream(Request request) {
+  Or<FoundStream> loaded = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
+  const FoundStream& found = std::get<FoundStream>(loaded);
+  auto erase = [this, &found] {
+    return with_.catalog.delete_stream(found.organisation.id, found.stream.id);
+  };
+  const Result<void> deleted = co_await with_.catalog_pool.run(std::move(erase));
+  if (!deleted) co_return refused(deleted.error());
+  // Deleted is what the catalog says, whatever dispatch can still clear away: it forgets streams
+  // without a catalog row when it starts.
+  const Result<void> removed = co_await with_.dispatch.remove(found.stream.id);
+  if (!removed) {
+    logging::error("stream deleted, but not cleared away",
+                   {{"stream", found.stream.id.value()}, {"error", removed.error().message}});
+  }
+  logging::info("stream deleted", {{"stream", found.stream.id.value()},
+                                   {"organisation", found.organisation.id.value()},
+                                   {"subject", request.identity.subject}});
+  co_return Response{.status = 202, .content_type = "", .body = ""};
+}
+
+// --- the server itself
+
+Handlers::Answer Handlers::health(Request) {
+  co_return json_response(200, {{"status", "ok"}, {"version", SLUICE_VERSION}});
+}
+
+Handlers::Answer Handlers::readiness(Request) {
+  const Result<void> health = with_.log.health();
+  if (!health) {
+    co_return http::error_response(ErrorToken::StorageUnavailable, health.error().message);
+  }
+  co_return json_response(200, {{"status", "ready"}});
+}
+
+Handlers::Answer Handlers::metrics(Request) {
+  co_return Response{.status = 200,
+                     .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                     .body = with_.metrics.prometheus_text()};
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,81 @@
+#pragma once
+// What the calls do. One coroutine a call, on the request's I/O thread; SQLite and the log's index
+// are asked on the catalog pool.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "api/api.h"
+#include "api/query.h"
+#include "api/stream_body.h"
+#include "base/awaitable.h"
+#include "http/error_answer.h"
+
+namespace sluice::api {
+
+struct Request {
+  Identity identity;  // of a verified token; on public routes nobody's
+  StreamId stream;    // from the path, on routes that have {id}
+  Query query;
+  std::size_t io_thread = 0;
+  http::Body body;
+};
+
+class Handlers {
+ public:
+  using Answer = Awaitable<http::Response>;
+
+  Handlers(const Settings& settings, const Dependencies& dependencies)
+      : settings_(settings), with_(dependencies) {}
+
+  Answer health(Request request);
+  Answer readiness(Request request);
+  Answer metrics(Request request);
+
+  Answer list_streams(Request request);
+  Answer create_stream(Request request);
+  Answer show_stream(Request request);
+  Answer change_stream(Request request);
+  Answer restart_stream(Request request);
+  Answer delete_stream(Request request);
+  Answer list_statuses(Request request);
+  Answer list_types(Request request);
+  Answer list_connection_types(Request request);
+  Answer list_filter_fields(Request request);
+
+ private:
+  // A value, or the answer that refuses the request.
+  template <class T>
+  using Or = std::variant<T, http::Response>;
+
+  struct FoundStream {
+    catalog::Stream stream;
+    catalog::Organisation organisation;
+  };
+
+  // The organisation that the request is about; nullopt: an unbound operator named none.
+  static Or<std::optional<OrganisationId>> organisation_of(const Request& request);
+  static Or<OrganisationId> named_organisation_of(const Request& request);
+
+  // These block. A token's own organisation exists, whether the catalog knows it yet or not.
+  Or<catalog::Organisation> find_organisation(OrganisationId id, const Identity& identity) const;
+  Or<FoundStream> find_stream(std::optional<OrganisationId> organisation, StreamId id) const;
+  Or<catalog::Organisation> make_room(OrganisationId id, const Identity& identity) const;
+  Or<catalog::Stream> store_stream(NewStream draft) const;
+  Or<catalog::Stream> apply(const catalog::StreamChange& change,
+                            const catalog::Stream& stream) const;
+
+  // What is passed outlives the awaitable.
+  Awaitable<Or<FoundStream>> load_stream(const Request& request) const;
+  Awaitable<Result<void>> check_destination(const NewStream& draft, std::size_t io_thread) const;
+
+  nlohmann::ordered_json show(const FoundStream& found) const;
+  http::Response stream_response(int status, const FoundStream& found) const;
+
+  const Settings settings_;
+  const Dependencies with_;
+};
+
+}  // namespace sluice::api

@@ -1,0 +1,105 @@
+#include "api/routes.h"
+
+#include <array>
+#include <charconv>
+
+#include "catalog/catalog.h"
+
+namespace sluice::api {
+namespace {
+
+constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
+constexpr std::array<std::string_view, 2> kCreate = {"organisation_id", "validate"};
+constexpr std::span<const std::string_view> kNone;
+
+// Of two patterns that fit a path the first counts.
+const std::array kRoutes = {
+    Route{"GET", "/healthz", Access::Public, &Handlers::health, kNone, "Is the process up"},
+    Route{"GET", "/readyz", Access::Public, &Handlers::readiness, kNone,
+          "Does the storage take records, and is nothing damaged"},
+    Route{"GET", "/metrics", Access::Metrics, &Handlers::metrics, kNone,
+          "Metrics as Prometheus text"},
+    Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kNone,
+          "Store usage records"},
+    Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kNone, "Store events"},
+    Route{"GET", "/api/v2/data_stream", Access::Read, &Handlers::list_streams, kOrganisation,
+          "List the organisation's streams, newest first"},
+    Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCreate,
+          "Create a stream"},
+    Route{"GET", "/api/v2/data_stream/status", Access::Read, &Handlers::list_statuses, kNone,
+          "The statuses of a stream"},
+    Route{"GET", "/api/v2/data_stream/type", Access::Read, &Handlers::list_types, kNone,
+          "The types of a stream"},
+    Route{"GET", "/api/v2/data_stream/connection_type", Access::Read,
+          &Handlers::list_connection_types, kNone, "The connection types of a destination"},
+    Route{"GET", "/api/v2/data_stream/filter_field_type", Access::Read,
+          &Handlers::list_filter_fields, kNone, "The fields that filters know"},
+    Route{"GET", "/api/v2/data_stream/{id}", Access::Read, &Handlers::show_stream, kOrganisation,
+          "Show a stream"},
+    Route{"PATCH", "/api/v2/data_stream/{id}", Access::Change, &Handlers::change_stream,
+          kOrganisation, "Change, pause or resume a stream"},
+    Route{"DELETE", "/api/v2/data_stream/{id}", Access::Manage, &Handlers::delete_stream,
+          kOrganisation, "Delete a stream"},
+    Route{"POST", "/api/v2/data_stream/{id}/restart", Access::Change, &Handlers::restart_stream,
+          kOrganisation, "Restart a stream in Error, or try again now"},
+};
+
+std::optional<StreamId> parse_id(std::string_view segment) {
+  std::uint64_t id = 0;
+  const char* end = segment.data() + segment.size();
+  const auto [stop, error] = std::from_chars(segment.data(), end, id);
+  if (error != std::errc() || stop != end || id > catalog::kIdMax) return std::nullopt;
+  return StreamId{id};
+}
+
+// Nullopt: does not fit. A pattern without {id} gives stream 0.
+std::optional<StreamId> fit(std::string_view pattern, std::string_view path) {
+  constexpr std::string_view kId = "{id}";
+  const std::size_t at = pattern.find(kId);
+  if (at == std::string_view::npos) {
+    return pattern == path ? std::optional(StreamId{}) : std::nullopt;
+  }
+  const std::string_view rest = pattern.substr(at + kId.size());
+  if (!path.starts_with(pattern.substr(0, at))) return std::nullopt;
+  path.remove_prefix(at);
+  if (!path.ends_with(rest)) return std::nullopt;
+  path.remove_suffix(rest.size());
+  return parse_id(path);
+}
+
+}  // namespace
+
+bool allows(Access access, Role role) {
+  const bool is_operator = role == Role::Operator;
+  const bool manages = is_operator || role == Role::Admin;
+  switch (access) {
+    case Access::Public: return true;
+    case Access::Read: return role != Role::Ingest;
+    case Access::Change: return manages || role == Role::Developer;
+    case Access::Manage: return manages;
+    case Access::Records: return is_operator || role == Role::Ingest;
+    case Access::Metrics:
+    case Access::Operate: return is_operator;
+  }
+  return false;
+}
+
+std::span<const Route> routes() { return kRoutes; }
+
+RouteMatch match_route(std::string_view method, std::string_view path) {
+  RouteMatch match;
+  std::string_view pattern;  // the first that fits
+  for (const Route& route : kRoutes) {
+    if (!pattern.empty() && route.pattern != pattern) continue;
+    const std::optional<StreamId> stream = fit(route.pattern, path);
+    if (!stream) continue;
+    pattern = route.pattern;
+    match.stream = *stream;
+    if (!match.allow.empty()) match.allow += ", ";
+    match.allow += route.method;
+    if (route.method == method) match.route = &route;
+  }
+  return match;
+}
+
+}  // namespace sluice::api

@@ -1,0 +1,45 @@
+#pragma once
+// The one table of calls. Dispatching, permissions and 405 come from it; the OpenAPI document will.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "api/handlers.h"
+#include "model/identity.h"
+#include "model/kind.h"
+
+namespace sluice::api {
+
+enum class Access : std::uint8_t {
+  Public,   // no token
+  Metrics,  // no token where the listener is loopback, else as Operate
+  Read,     // every role but ingest
+  Change,   // developer, admin, operator
+  Manage,   // admin, operator
+  Records,  // ingest, operator
+  Operate,  // operator
+};
+bool allows(Access access, Role role);
+
+struct Route {
+  std::string_view method;
+  std::string_view pattern;  // "{id}" stands for one segment, a stream's id
+  Access access;
+  std::variant<Kind, Handlers::Answer (Handlers::*)(Request)> target;  // Kind: Ingest's
+  std::span<const std::string_view> query;  // the parameters that it knows; Ingest reads its own
+  std::string_view summary;
+};
+std::span<const Route> routes();
+
+struct RouteMatch {
+  const Route* route = nullptr;  // null: no such path, or not with this method
+  StreamId stream;
+  std::string allow;  // the path's methods, if the path exists
+};
+RouteMatch match_route(std::string_view method, std::string_view path);
+
+}  // namespace sluice::api

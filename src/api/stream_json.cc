@@ -1,0 +1,156 @@
+#include "api/stream_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "api/schema.h"
+
+namespace sluice::api {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+struct Row {
+  std::uint64_t id;
+  std::string_view description;
+};
+
+constexpr std::array kStatuses = {Row{1, "Running"}, Row{2, "Paused"}, Row{3, "Error"},
+                                  Row{4, "Pending"}};
+constexpr std::array kTypes = {Row{1, "Usage Data"}, Row{2, "Events"},
+                               Row{3, "Usage Data & Events"}};
+
+ordered_json row_json(const Row& row) { return {{"id", row.id}, {"description", row.description}}; }
+
+template <std::size_t N>
+ordered_json rows_json(const std::array<Row, N>& rows) {
+  ordered_json list = ordered_json::array();
+  for (const Row& row : rows) list.push_back(row_json(row));
+  return list;
+}
+
+template <std::size_t N>
+ordered_json find_row_json(const std::array<Row, N>& rows, std::uint64_t id) {
+  const auto* const row = std::ranges::find(rows, id, &Row::id);
+  SLUICE_ASSERT(row != rows.end());
+  return row_json(*row);
+}
+
+template <class T>
+ordered_json or_null(const std::optional<T>& value) {
+  return value ? ordered_json(*value) : ordered_json();
+}
+
+ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? ordered_json() : ordered_json(text);
+}
+
+// What the catalog holds was written by us, after it had been checked.
+json stored_json(const std::string& text) {
+  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return value.is_discarded() ? json() : value;
+}
+
+ordered_json destination_json(const catalog::Stream& stream, const ConnectorTable& table) {
+  const json stored = stored_json(stream.destination);
+  const std::string type = stored.value("connection_type", "");
+  const connectors::ConnectorDescriptor* connector = find_connector(table, type);
+  return {{"connection_type", type},
+          {"format", stored.value("format", "Json")},
+          {"credentials", connector == nullptr
+                              ? ordered_json::object()
+                              : mask_settings(connector->schema_json,
+                                              stored.value("credentials", json::object()))}};
+}
+
+ordered_json progress_json(const dispatch::StreamSnapshot& snapshot) {
+  return {{"delivered", snapshot.delivered},
+          {"lag_records", snapshot.lag_records},
+          {"lag_s", snapshot.lag_s},
+          {"next_offset", snapshot.next_offset.value()},
+          {"next_attempt",
+           snapshot.next_attempt ? ordered_json(rfc3339(*snapshot.next_attempt)) : ordered_json()},
+          {"dead_letters", 0},
+          {"aged_out", snapshot.aged_out},
+          {"damaged", snapshot.damaged}};
+}
+
+dispatch::StreamSnapshot snapshot_of(const catalog::Stream& stream) {
+  dispatch::StreamSnapshot snapshot;
+  snapshot.status = stream.status;
+  snapshot.last_error = stream.last_error;
+  snapshot.remote_status = stream.remote_status;
+  snapshot.next_offset = stream.start;
+  return snapshot;
+}
+
+}  // namespace
+
+const connectors::ConnectorDescriptor* find_connector(const ConnectorTable& table,
+                                                      std::string_view type) {
+  const auto found = std::ranges::find(table, type, &connectors::ConnectorDescriptor::type);
+  return found == table.end() ? nullptr : *found;
+}
+
+std::string rfc3339(WallTime time) {
+  using namespace std::chrono;
+  const sys_time<milliseconds> stamp{milliseconds(time.ms)};
+  const auto day = floor<days>(stamp);
+  const year_month_day date(day);
+  const hh_mm_ss<milliseconds> clock(stamp - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
+}
+
+ordered_json stream_statuses() { return rows_json(kStatuses); }
+
+ordered_json stream_types() { return rows_json(kTypes); }
+
+ordered_json connection_types(const ConnectorTable& table) {
+  ConnectorTable by_id = table;
+  std::ranges::sort(by_id, {}, &connectors::ConnectorDescriptor::id);
+  ordered_json list = ordered_json::array();
+  for (const connectors::ConnectorDescriptor* connector : by_id) {
+    list.push_back(row_json({connector->id, connector->type}));
+  }
+  return list;
+}
+
+bool is_stream_type(std::uint64_t id) {
+  return std::ranges::find(kTypes, id, &Row::id) != kTypes.end();
+}
+
+ordered_json stream_json(const catalog::Stream& stream, const catalog::Organisation& organisation,
+                         const std::optional<dispatch::StreamSnapshot>& snapshot,
+                         const ConnectorTable& table) {
+  const dispatch::StreamSnapshot now = snapshot.value_or(snapshot_of(stream));
+  ordered_json shown = {
+      {"id", stream.id.value()},
+      {"name", stream.name},
+      {"organisation", {{"id", organisation.id.value()}, {"name", organisation.name}}},
+      {"data_stream_type", find_row_json(kTypes, stream.type)},
+      {"destination", destination_json(stream, table)},
+      {"filters", ordered_json::array()},
+      {"stream_historic_data", stream.historic},
+      {"labels", ordered_json::array()},
+      {"delivery", stored_json(stream.delivery)},
+      {"status", find_row_json(kStatuses, static_cast<std::uint64_t>(now.status))},
+      {"remote_status", or_null(now.remote_status)},
+      {"last_error", text_or_null(now.last_error)},
+      {"progress", progress_json(now)},
+      {"created", rfc3339(stream.created)},
+      {"updated", rfc3339(stream.updated)}};
+  if (!stream.relation_resolution.empty()) {
+    shown["relation_resolution"] = stored_json(stream.relation_resolution);
+  }
+  return shown;
+}
+
+}  // namespace sluice::api
