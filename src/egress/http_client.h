@@ -30,9 +30,11 @@ struct Settings {
   std::uint32_t connections_per_host_max = 20;  // per organisation and host
   std::uint32_t connections_max = 2000;         // of this client
   std::chrono::seconds dns_cache{60};
+  std::string dns_servers;  // "address:port,..."; "" = the system's
 };
 
-// Fails with one sentence on an entry that is neither a network nor host:port.
+// Fails with one sentence: an entry that is neither a network nor host:port, a proxy that is no
+// http or https URL, a CA file that holds no certificate, DNS servers that are none, a limit of 0.
 Result<void> validate(const Settings& settings);
 
 // Refuses what may never be a destination, before any name is resolved: a scheme other than http
