@@ -1,0 +1,600 @@
+#include "dispatch/stream_machine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace sluice::dispatch {
+namespace {
+
+using catalog::StreamStatus;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kOwnFaultWait{1000};  // between tries of our own disk
+// A batch that waits longer gives its bytes back and is read again.
+constexpr milliseconds kHoldWhileWaiting{1000};
+constexpr milliseconds kSaveAfter{100};
+constexpr milliseconds kSaveSkippedAfter{5000};  // nothing was delivered, only passed over
+constexpr std::uint32_t kUnsavedBatchesMax = 64;
+
+constexpr const char* kLogTruncated =
+    "LogTruncated: offset {} lies beyond the end of the record log, so the log was lost or "
+    "replaced; "
+    "bring it back and restart the stream, or delete the stream";
+
+void sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
+  if (other && (!time || *other < *time)) time = other;
+}
+
+}  // namespace
+
+StreamMachine::StreamMachine(Options options, Start start)
+    : options_(std::move(options)),
+      status_(start.status == StreamStatus::Pending ? StreamStatus::Running : start.status),
+      before_pause_(start.before_pause),
+      last_error_(std::move(start.last_error)),
+      remote_status_(start.remote_status),
+      revision_(start.revision),
+      cursor_(start.cursor),
+      end_(start.end),
+      read_at_(start.cursor),
+      saved_cursor_(start.cursor) {
+  if (!start.entry) {
+    actions_.changed = status_ != start.status;
+    return;
+  }
+  const JournalEntry& entry = *start.entry;
+  cursor_ = read_at_ = entry.cursor;
+  saved_cursor_ = cursor_;
+  previous_ = entry.previous;
+  delivered_ = entry.delivered;
+  losses_ = {entry.aged_out, entry.damaged};
+  revision_ = std::max(start.revision, entry.revision);
+  if (entry.filter_revision != options_.filter_revision ||
+      entry.render_revision != options_.render_revision) {
+    // What was sent since under the old ids had other bytes.
+    ++revision_;
+  }
+  freeze_next_ = revision_ != entry.revision;
+  actions_.changed = revision_ != start.revision || status_ != start.status;
+  if (entry.kind != JournalEntry::Kind::Boundary || freeze_next_) return;
+  head_.emplace();
+  head_->records.first = entry.cursor;
+  head_->records.last = entry.last;
+  head_->records.records = entry.records;
+  head_->full = true;
+  head_->loaded = false;
+  // The entry may be in the page cache only.
+  head_->must_freeze = true;
+  read_at_ = next(entry.last);
+}
+
+Actions StreamMachine::finish(SteadyTime now) {
+  advance(now);
+  return std::exchange(actions_, Actions{});
+}
+
+// Does all that the state allows; each step may make the next one possible.
+void StreamMachine::advance(SteadyTime now) {
+  if (status_ == StreamStatus::Running) check_health(now);
+  if (!running()) {
+    if (!sending()) release_memory();
+  } else if (!own_fault_until_) {
+    gather();
+    if (!head_ && may_close(now)) close_next();
+    push_head(now);
+    gather();
+    pass_over_unwanted();
+  }
+  save_cursor(now);
+}
+
+Actions StreamMachine::begin(SteadyTime now) {
+  not_before_ = now;
+  return finish(now);
+}
+
+Actions StreamMachine::records_ready(Offset end, SteadyTime now) {
+  end_ = std::max(end_, end);
+  peeked_ = false;
+  return finish(now);
+}
+
+Actions StreamMachine::timer(SteadyTime now) {
+  if (own_fault_until_ && now >= *own_fault_until_) own_fault_until_.reset();
+  return finish(now);
+}
+
+std::optional<SteadyTime> StreamMachine::wake_at() const {
+  std::optional<SteadyTime> at = own_fault_until_;
+  if (running() && !own_fault_until_) {
+    if (head_ && phase_ == Phase::Ready) {
+      if (!reload_) {
+        sooner(at, head_->attempts == 0 ? std::max(not_before_, interval_over()) : not_before_);
+      }
+      sooner(at, failure_clock_.reaches(options_.delivery.error_after));
+    } else if (!head_ && !next_.empty() && caught_up()) {
+      sooner(at, std::max(linger_over(), interval_over()));
+    }
+  }
+  if (may_save()) sooner(at, save_due_);
+  return at;
+}
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+std::optional<Offset> StreamMachine::wants_read() const {
+  if (own_fault_until_ || stopping_) return std::nullopt;
+  if (status_ != StreamStatus::Running) {
+    // Once, to know how old the oldest waiting record is.
+    const bool look = !sending() && !oldest_stored_ && !peeked_ && cursor_ < end_;
+    return look ? std::optional(cursor_) : std::nullopt;
+  }
+  if (reload_) return load_at_;
+  if (may_gather() && !next_.full && !carry_.chunk && read_at_ < end_) return read_at_;
+  return std::nullopt;
+}
+
+Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, SteadyTime now) {
+  const std::optional<Offset> asked = wants_read();
+  SLUICE_ASSERT(asked.has_value());
+  const bool looking = status_ != StreamStatus::Running;
+  if (looking) peeked_ = true;
+  if (!result) {
+    if (looking) return finish(now);
+    if (result.error().code == ErrorCode::NotFound) {
+      fail(fmt::format(kLogTruncated, asked->value()), now);
+    } else {
+      own_fault("the record log cannot be read: " + result.error().message, now);
+    }
+    return finish(now);
+  }
+  end_ = std::max(end_, result->resume);
+  if (looking) {
+    if (result->chunk) oldest_stored_ = result->chunk->stored;
+  } else if (!result->chunk && result->resume <= *asked) {
+    own_fault("the record log does not show its newest records", now);
+  } else {
+    own_fault_over(now);
+    if (reload_) {
+      loaded(*result);
+    } else {
+      gathered(*result);
+    }
+  }
+  return finish(now);
+}
+
+// ---- Gathering ---------------------------------------------------------------------------------
+
+bool StreamMachine::may_gather() const {
+  if (!running()) return false;
+  // One batch ahead, but not behind a destination that fails.
+  return !head_ || (head_->loaded && failures_ == 0);
+}
+
+void StreamMachine::gather() {
+  if (!carry_.chunk || next_.full || !may_gather()) return;
+  const std::uint32_t end = carry_.chunk->count();
+  carry_.begin = take_records(next_, carry_.chunk, carry_.begin, end, options_.limits);
+  if (!head_) oldest_stored_ = next_.stored;
+  if (carry_.begin == end) carry_ = {};
+}
+
+void StreamMachine::gathered(const recordlog::ReadResult& result) {
+  Losses& losses = next_.empty() ? next_.before : next_.inside;
+  losses.add({result.aged_out, result.damaged});
+  if (result.chunk && result.chunk->end() > read_at_) {
+    const std::uint64_t first = result.chunk->first.value();
+    const std::uint64_t skip = std::max(read_at_.value(), first) - first;
+    carry_ = {result.chunk, static_cast<std::uint32_t>(skip)};
+  }
+  read_at_ = std::max(read_at_, result.resume);
+}
+
+// With no batch open, records of other kinds, gaps and losses move the cursor.
+void StreamMachine::pass_over_unwanted() {
+  if (head_ || !next_.empty() || carry_.chunk) return;
+  losses_.add(std::exchange(next_.before, Losses{}));
+  cursor_ = read_at_;
+}
+
+bool StreamMachine::may_close(SteadyTime now) {
+  if (next_.empty()) return false;
+  if (!sendable_since_) sendable_since_ = now;
+  if (next_.full) return true;
+  return caught_up() && now >= linger_over() && now >= interval_over();
+}
+
+void StreamMachine::close_next() {
+  head_ = std::exchange(next_, Batch{});
+  phase_ = Phase::Ready;
+  sendable_since_.reset();
+  if (head_->inside.any()) {
+    // It may have been sent before a crash, with what is lost by now.
+    ++revision_;
+    actions_.changed = true;
+    freeze_next_ = true;
+  }
+  head_->must_freeze = !head_->full || freeze_next_;
+  losses_.add(std::exchange(head_->before, Losses{}));
+  cursor_ = head_->records.first;
+  oldest_stored_ = head_->stored;
+}
+
+void StreamMachine::forget_gathered() {
+  next_ = {};
+  carry_ = {};
+  sendable_since_.reset();
+  read_at_ = head_ ? next(head_->records.last) : cursor_;
+}
+
+SteadyTime StreamMachine::linger_over() const {
+  SLUICE_ASSERT(sendable_since_.has_value());
+  return *sendable_since_ + options_.delivery.linger;
+}
+
+SteadyTime StreamMachine::interval_over() const {
+  return last_begin_ ? *last_begin_ + options_.delivery.interval : SteadyTime::min();
+}
+
+// ---- Reading the head again --------------------------------------------------------------------
+
+void StreamMachine::begin_loading() {
+  forget_gathered();
+  reload_.emplace();
+  load_at_ = head_->records.first;
+}
+
+void StreamMachine::loaded(const recordlog::ReadResult& result) {
+  // Whatever the limits are by now: this very range.
+  constexpr connectors::BatchLimits kNoLimits{~0u, ~0ull};
+  const Offset after = next(head_->records.last);
+  Losses& losses = reload_->empty() ? reload_->before : reload_->inside;
+  losses.add({result.aged_out, result.damaged});
+  Carry rest;
+  if (const ChunkPtr& chunk = result.chunk) {
+    const auto index = [&](Offset offset) {
+      const std::uint64_t at = std::max(offset, chunk->first).value() - chunk->first.value();
+      return static_cast<std::uint32_t>(std::min<std::uint64_t>(at, chunk->count()));
+    };
+    const std::uint32_t begin = index(load_at_);
+    const std::uint32_t end = index(after);
+    if (begin < end) take_records(*reload_, chunk, begin, end, kNoLimits);
+    if (end < chunk->count()) rest = {chunk, end};
+  }
+  load_at_ = std::max(load_at_, result.resume);
+  if (load_at_ >= after) finish_loading(std::move(rest));
+}
+
+void StreamMachine::finish_loading(Carry rest) {
+  Batch read = std::move(*reload_);
+  reload_.reset();
+  if (read.records.records != head_->records.records ||
+      read.records.first != head_->records.first || read.records.last != head_->records.last) {
+    let_go();
+    return;
+  }
+  head_->records.bytes = read.records.bytes;
+  head_->records.runs = std::move(read.records.runs);
+  head_->joined_bytes = read.joined_bytes;
+  head_->memory_bytes = read.memory_bytes;
+  head_->stored = read.stored;
+  head_->inside = read.inside;
+  head_->loaded = true;
+  oldest_stored_ = head_->stored;
+  carry_ = std::move(rest);
+  read_at_ = load_at_;
+}
+
+// Part of the batch is lost: an id never stands for other bytes, so what is left is cut anew under
+// the next revision.
+void StreamMachine::let_go() {
+  head_.reset();
+  ++revision_;
+  freeze_next_ = true;
+  actions_.changed = true;
+  oldest_stored_.reset();
+  forget_gathered();
+}
+
+// ---- The head's way out ------------------------------------------------------------------------
+
+void StreamMachine::push_head(SteadyTime now) {
+  if (!head_ || phase_ != Phase::Ready || reload_ || now < not_before_) return;
+  if (head_->attempts == 0 && now < interval_over()) return;
+  if (head_->must_freeze && !head_->frozen) {
+    actions_.freeze = boundary_entry();
+    phase_ = Phase::Freezing;
+  } else if (!head_->loaded) {
+    begin_loading();
+  } else {
+    attempt(now);
+  }
+}
+
+void StreamMachine::attempt(SteadyTime now) {
+  connectors::RecordBatch& records = head_->records;
+  if (head_->attempts == 0) {
+    records.stream = options_.stream;
+    records.organisation = options_.organisation;
+    records.webhook_id = fmt::format("{}-{}-{}-{}", options_.stream.value(), revision_,
+                                     records.first.value(), records.last.value());
+    records.previous = previous_;
+    last_begin_ = now;
+  }
+  records.attempt = ++head_->attempts;
+  phase_ = Phase::Sending;
+  sent_at_ = now;
+  actions_.send = &records;
+}
+
+Actions StreamMachine::frozen(const Result<void>& result, SteadyTime now) {
+  SLUICE_ASSERT(head_ && phase_ == Phase::Freezing);
+  phase_ = Phase::Ready;
+  if (result) {
+    own_fault_over(now);
+    head_->frozen = true;
+    freeze_next_ = false;
+    saved_cursor_ = cursor_;
+    save_due_.reset();
+    unsaved_batches_ = 0;
+  } else {
+    own_fault("the stream journal cannot be written: " + result.error().message, now);
+  }
+  return finish(now);
+}
+
+Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
+  SLUICE_ASSERT(sending());
+  phase_ = Phase::Ready;
+  using namespace connectors;
+  const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
+  if (abandoned_ && !delivered) return finish(now);
+  remote_status_ = outcome.remote_status;
+  if (outcome.answered) {
+    answered_took_ = std::chrono::duration_cast<Milliseconds>(now - sent_at_);
+  }
+  if (delivered) {
+    settle(now);
+  } else if (const auto* later = std::get_if<RetryLater>(&outcome.decision)) {
+    retry(*later, now);
+  } else if (const auto* rejected = std::get_if<Rejected>(&outcome.decision)) {
+    fail(fmt::format("the destination refuses the batch {}: {}; make it accept these records, then "
+                     "restart the stream",
+                     head_->records.webhook_id, rejected->reason),
+         now);
+  } else if (const auto* misconfigured = std::get_if<Misconfigured>(&outcome.decision)) {
+    fail(fmt::format("the destination or the stream's settings for it are wrong: {}; correct them, "
+                     "then restart the stream",
+                     misconfigured->reason),
+         now);
+  } else {
+    fail(fmt::format("the destination is gone for good: {}; bring it back and restart the stream, "
+                     "or delete the stream",
+                     std::get<Gone>(outcome.decision).reason),
+         now);
+  }
+  return finish(now);
+}
+
+void StreamMachine::settle(SteadyTime now) {
+  cursor_ = next(head_->records.last);
+  previous_ = head_->records.last;
+  delivered_ += head_->records.records;
+  losses_.add(head_->inside);
+  head_.reset();
+  oldest_stored_.reset();
+  if (!next_.empty()) oldest_stored_ = next_.stored;
+  failures_ = 0;
+  failure_clock_.reset();
+  not_before_ = now;
+  if (!in_error()) set_last_error("");
+  ++unsaved_batches_;
+  sooner(save_due_, now + kSaveAfter);
+}
+
+// RetryLater::first_failed is not looked at: the whole batch goes again.
+void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now) {
+  ++failures_;
+  failure_clock_.start(now);
+  if (status_ != StreamStatus::Running) failure_clock_.hold(now);
+  const Milliseconds wait = retry_wait(options_.delivery,
+                                       {.failures_in_a_row = failures_,
+                                        .answered_took = answered_took_,
+                                        .retry_after = outcome.after},
+                                       options_.chance());
+  not_before_ = now + wait;
+  if (!in_error()) set_last_error(outcome.reason);
+  if (wait >= kHoldWhileWaiting) {
+    release_memory();
+  } else {
+    forget_gathered();
+  }
+}
+
+void StreamMachine::fail(std::string reason, SteadyTime now) {
+  (status_ == StreamStatus::Paused ? before_pause_ : status_) = StreamStatus::Error;
+  actions_.changed = true;
+  set_last_error(std::move(reason));
+  failures_ = 0;
+  failure_clock_.reset();
+  own_fault_until_.reset();
+  not_before_ = now;
+}
+
+std::optional<SteadyTime> StreamMachine::next_attempt() const {
+  const bool waits = head_ && phase_ == Phase::Ready && failures_ > 0 && running();
+  return waits ? std::optional(not_before_) : std::nullopt;
+}
+
+// ---- The journal -------------------------------------------------------------------------------
+
+// A cursor entry would take back the boundary of a batch that is frozen.
+bool StreamMachine::may_save() const {
+  const bool frozen = head_ && (head_->frozen || phase_ == Phase::Freezing);
+  return !frozen && !saving_ && saved_cursor_ != cursor_;
+}
+
+void StreamMachine::save_cursor(SteadyTime now) {
+  if (!may_save()) return;
+  if (!save_due_) save_due_ = now + kSaveSkippedAfter;
+  if (now < *save_due_ && unsaved_batches_ < kUnsavedBatchesMax && !stopping_) return;
+  actions_.save = cursor_entry();
+  saving_ = true;
+  saved_cursor_ = cursor_;
+  save_due_.reset();
+  unsaved_batches_ = 0;
+}
+
+Actions StreamMachine::saved(const Result<void>& result, SteadyTime now) {
+  SLUICE_ASSERT(saving_);
+  saving_ = false;
+  // On the way out once is enough: the batches since go again on start.
+  if (!result && !stopping_) {
+    saved_cursor_.reset();
+    save_due_ = now + kOwnFaultWait;
+  }
+  return finish(now);
+}
+
+JournalEntry StreamMachine::cursor_entry() const {
+  JournalEntry entry;
+  entry.stream = options_.stream;
+  entry.cursor = cursor_;
+  entry.revision = revision_;
+  entry.previous = previous_;
+  entry.delivered = delivered_;
+  entry.aged_out = losses_.aged_out;
+  entry.damaged = losses_.damaged;
+  entry.filter_revision = options_.filter_revision;
+  entry.render_revision = options_.render_revision;
+  return entry;
+}
+
+JournalEntry StreamMachine::boundary_entry() const {
+  JournalEntry entry = cursor_entry();
+  entry.kind = JournalEntry::Kind::Boundary;
+  entry.last = head_->records.last;
+  entry.records = head_->records.records;
+  return entry;
+}
+
+// ---- State, faults, memory ---------------------------------------------------------------------
+
+Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
+  const bool paused = status_ == StreamStatus::Paused;
+  switch (command) {
+    case Command::Pause:
+      if (paused) return Error{ErrorCode::Conflict, "the stream is paused already"};
+      before_pause_ = status_;
+      status_ = StreamStatus::Paused;
+      failure_clock_.hold(now);
+      actions_.changed = true;
+      break;
+    case Command::Resume:
+      if (status_ == StreamStatus::Error) {
+        return Error{ErrorCode::Conflict, "the stream is in Error: use restart"};
+      }
+      if (!paused) break;
+      status_ = before_pause_;
+      if (!own_error_) failure_clock_.go_on(now);
+      actions_.changed = true;
+      break;
+    case Command::Restart:
+      if (paused) return Error{ErrorCode::Conflict, "the stream is paused: set its status to 1"};
+      if (status_ == StreamStatus::Error) {
+        status_ = StreamStatus::Running;
+        set_last_error("");
+        actions_.changed = true;
+      }
+      not_before_ = now;
+      own_fault_until_.reset();
+      break;
+  }
+  peeked_ = false;
+  return finish(now);
+}
+
+void StreamMachine::check_health(SteadyTime now) {
+  if (!options_.unusable.empty()) {
+    fail(options_.unusable, now);
+  } else if (cursor_ > end_ || (head_ && head_->records.last >= end_)) {
+    fail(fmt::format(kLogTruncated, cursor_.value()), now);
+  } else if (head_ && phase_ == Phase::Ready) {
+    const auto error_at = failure_clock_.reaches(options_.delivery.error_after);
+    if (error_at && now >= *error_at) {
+      fail(fmt::format("no success for {} s; the last failure: {}",
+                       options_.delivery.error_after.count(), last_error_),
+           now);
+    }
+  }
+}
+
+// Nobody outside is to blame: the failure clock stands still until it is over.
+void StreamMachine::own_fault(std::string reason, SteadyTime now) {
+  own_fault_until_ = now + kOwnFaultWait;
+  failure_clock_.hold(now);
+  set_last_error(std::move(reason));
+  own_error_ = true;
+}
+
+void StreamMachine::own_fault_over(SteadyTime now) {
+  if (!own_error_) return;
+  set_last_error("");
+  if (status_ == StreamStatus::Running) failure_clock_.go_on(now);
+}
+
+void StreamMachine::set_last_error(std::string text) {
+  own_error_ = false;
+  if (last_error_ == text) return;
+  last_error_ = std::move(text);
+  actions_.changed = true;
+}
+
+Actions StreamMachine::release(SteadyTime now) {
+  // The linger goes on, else a stream could wait for ever where memory stays short.
+  const auto sendable_since = sendable_since_;
+  release_memory();
+  sendable_since_ = sendable_since;
+  return finish(now);
+}
+
+void StreamMachine::release_memory() {
+  reload_.reset();
+  if (head_ && head_->loaded && !sending()) {
+    head_->records.runs.clear();
+    head_->memory_bytes = 0;
+    head_->loaded = false;
+  }
+  forget_gathered();
+}
+
+std::uint64_t StreamMachine::memory_bytes() const {
+  std::uint64_t bytes = next_.memory_bytes;
+  if (head_) bytes += head_->memory_bytes;
+  if (reload_) bytes += reload_->memory_bytes;
+  if (carry_.chunk) bytes += memory_of(*carry_.chunk);
+  return bytes;
+}
+
+Actions StreamMachine::stop(SteadyTime now) {
+  stopping_ = true;
+  return finish(now);
+}
+
+Actions StreamMachine::abandon(SteadyTime now) {
+  SLUICE_ASSERT(stopping_);
+  abandoned_ = true;
+  actions_.cancel = sending();
+  return finish(now);
+}
+
+bool StreamMachine::stopped() const {
+  return stopping_ && !saving_ && !(head_ && phase_ != Phase::Ready);
+}
+
+}  // namespace sluice::dispatch
