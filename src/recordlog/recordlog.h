@@ -37,8 +37,8 @@ struct AppendRequest {
 };
 
 // All records are on stable storage, or an error: ResourceExhausted (no room), Io, Cancelled
-// (stopping). After an error some may have been stored. Called once, on a thread of the log's own:
-// hand over quickly, do not block.
+// (stopping). After an error some may have been stored. Called once, on a thread of the log's own
+// or, when refused at once, before append() returns: hand over quickly, do not block.
 using AppendDone = std::function<void(Result<void>)>;
 
 // A chunk of the log, read and checked. Shared by the streams that read it and by the reader's

@@ -1,0 +1,167 @@
+#include "recordlog/local/group_builder.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace sluice::recordlog {
+namespace {
+
+// Shorter stretches of payload are copied: the copy costs less than another
+// piece to write.
+constexpr std::size_t kPieceBytesMin = 4 * kKiB;
+// A staging buffer beyond this is given back after the group that needed it.
+constexpr std::size_t kStagingKeptMax = 16 * kMiB;
+
+bool follows_behind_comma(std::string_view before, std::string_view after) {
+  return after.data() == before.data() + before.size() + 1 && after.data()[-1] == ',';
+}
+
+}  // namespace
+
+void GroupBuilder::clear() {
+  plans_.clear();
+  runs_.clear();
+  open_plans_.clear();
+  chunks_.clear();
+  pieces_.clear();
+  staging_used_ = 0;
+  if (staging_size_ > kStagingKeptMax) {
+    staging_.reset();
+    staging_size_ = 0;
+  }
+}
+
+// The organisation's last plan if it is of this kind, else a new one.
+std::uint32_t GroupBuilder::plan_for(OrganisationId organisation, Kind kind) {
+  const auto [found, added] = open_plans_.try_emplace(organisation, kNone);
+  if (added || plans_[found->second].kind != kind) {
+    found->second = static_cast<std::uint32_t>(plans_.size());
+    plans_.push_back({.organisation = organisation, .kind = kind});
+  }
+  return found->second;
+}
+
+void GroupBuilder::add_run(Plan& plan, std::span<const NewRecord> records,
+                           std::uint64_t joined_bytes) {
+  const auto number = static_cast<std::uint32_t>(runs_.size());
+  runs_.push_back({records});
+  if (plan.last_run == kNone) {
+    plan.first_run = number;
+  } else {
+    runs_[plan.last_run].next = number;
+  }
+  plan.last_run = number;
+  plan.count += static_cast<std::uint32_t>(records.size());
+  plan.joined_bytes += joined_bytes;
+}
+
+void GroupBuilder::add(const NewRecords& group) {
+  const std::span<const NewRecord> records = group.records;
+  std::size_t at = 0;
+  while (at < records.size()) {
+    Plan* plan = &plans_[plan_for(group.organisation, group.kind)];
+    std::size_t until = at;
+    std::uint64_t bytes = 0;
+    const std::uint64_t room =
+        kChunkJoinedBytesMax - std::min(kChunkJoinedBytesMax, plan->joined_bytes);
+    const std::size_t until_max = std::min(records.size(), at + (kChunkRecordsMax - plan->count));
+    while (until < until_max && bytes + records[until].bytes.size() + 1 <= room) {
+      bytes += records[until++].bytes.size() + 1;
+    }
+    const bool goes_alone = until == at && plan->count == 0;
+    if (goes_alone) bytes = records[until++].bytes.size() + 1;
+    if (until > at) add_run(*plan, records.subspan(at, until - at), bytes);
+    at = until;
+    if (at < records.size()) open_plans_.erase(group.organisation);  // full
+  }
+}
+
+std::span<PreparedChunk> GroupBuilder::prepare() {
+  reserve_staging();
+  for (const Plan& plan : plans_) prepare_chunk(plan);
+  return chunks_;
+}
+
+// Enough for everything to be gathered; what is not touched costs no memory.
+void GroupBuilder::reserve_staging() {
+  std::size_t needed = 0;
+  for (const Plan& plan : plans_) {
+    needed += align_up(chunk_meta_bytes(0, plan.count) + plan.joined_bytes) + kFrameAlignment;
+  }
+  if (needed <= staging_size_) return;
+  staging_ = std::make_unique_for_overwrite<std::byte[]>(needed);
+  staging_size_ = needed;
+}
+
+std::byte* GroupBuilder::take(std::size_t count) {
+  std::byte* taken = staging_.get() + staging_used_;
+  staging_used_ += count;
+  return taken;
+}
+
+void GroupBuilder::add_piece(const void* bytes, std::size_t count) {
+  if (count == 0) return;
+  if (pieces_.size() > chunks_.back().first_piece) {
+    iovec& last = pieces_.back();
+    if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes) {
+      last.iov_len += count;
+      return;
+    }
+  }
+  pieces_.push_back({const_cast<void*>(bytes), count});
+}
+
+void GroupBuilder::add_text(std::string_view bytes) {
+  if (bytes.size() >= kPieceBytesMin) {
+    add_piece(bytes.data(), bytes.size());
+    return;
+  }
+  std::byte* copied = take(bytes.size());
+  std::memcpy(copied, bytes.data(), bytes.size());
+  add_piece(copied, bytes.size());
+}
+
+void GroupBuilder::prepare_chunk(const Plan& plan) {
+  staging_used_ = align_up(staging_used_);
+  const std::size_t meta_bytes = chunk_meta_bytes(0, plan.count);
+  std::byte* meta = take(meta_bytes);
+  auto* header = new (meta) ChunkHeader;
+  header->organisation = plan.organisation.value();
+  header->count = plan.count;
+  header->joined_bytes = static_cast<std::uint32_t>(plan.joined_bytes - 1);
+  header->frame_bytes = static_cast<std::uint32_t>(align_up(meta_bytes + header->joined_bytes));
+  header->kind = static_cast<std::uint8_t>(plan.kind);
+  chunks_.push_back({plan.organisation, header, pieces_.size(), 0});
+  add_piece(meta, meta_bytes);
+
+  auto* columns = reinterpret_cast<RecordColumns*>(meta + sizeof(ChunkHeader));
+  auto* starts = reinterpret_cast<std::uint32_t*>(columns + plan.count);
+  std::uint32_t start = 0;
+  std::string_view text;  // of records that lie side by side
+  for (std::uint32_t run = plan.first_run; run != kNone; run = runs_[run].next) {
+    for (const NewRecord& record : runs_[run].records) {
+      std::memcpy(columns++, &record.columns, sizeof(RecordColumns));
+      *starts++ = start;
+      start += static_cast<std::uint32_t>(record.bytes.size()) + 1;
+      if (text.data() != nullptr && follows_behind_comma(text, record.bytes)) {
+        text = {text.data(), text.size() + 1 + record.bytes.size()};
+        continue;
+      }
+      if (text.data() != nullptr) {
+        add_text(text);
+        add_text(",");
+      }
+      text = record.bytes;
+    }
+  }
+  *starts = start;
+  add_text(text);
+  const std::size_t padding = header->frame_bytes - meta_bytes - header->joined_bytes;
+  std::byte* zeros = take(padding);
+  std::memset(zeros, 0, padding);
+  add_piece(zeros, padding);
+  chunks_.back().end_piece = pieces_.size();
+  header->body_checksum = checksum_of(pieces(chunks_.back()), sizeof(ChunkHeader));
+}
+
+}  // namespace sluice::recordlog

@@ -1,0 +1,82 @@
+#pragma once
+// Lays out what waited for the disk as chunks: one for each organisation and
+// run of one kind, at most 1 MiB of records and 4,096 of them; a larger record
+// goes alone.
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/units.h"
+#include "recordlog/local/format.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::recordlog {
+
+inline constexpr std::uint64_t kChunkJoinedBytesMax = 1 * kMiB;
+inline constexpr std::uint32_t kChunkRecordsMax = 4'096;
+
+// A chunk ready to be written but for its place: first_offset, stored_ms,
+// group_bytes and the header's checksum are set when that is known.
+struct PreparedChunk {
+  OrganisationId organisation;
+  ChunkHeader* header = nullptr;
+  std::size_t first_piece = 0;  // of GroupBuilder::pieces()
+  std::size_t end_piece = 0;
+};
+
+// Records that lie in the request's payload with exactly one comma between them
+// are not copied: the pieces point there. Everything else is gathered. Threads:
+// none.
+class GroupBuilder {
+ public:
+  // What was added and prepared before is forgotten; memory is kept for the
+  // next group.
+  void clear();
+  // In the order of storing. The records' bytes stay valid until clear().
+  void add(const NewRecords& group);
+  // After the last add().
+  std::span<PreparedChunk> prepare();
+  std::span<const iovec> pieces(const PreparedChunk& chunk) const {
+    return std::span(pieces_).subspan(chunk.first_piece, chunk.end_piece - chunk.first_piece);
+  }
+
+ private:
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  struct Plan {
+    OrganisationId organisation;
+    Kind kind = Kind::Event;
+    std::uint32_t count = 0;
+    std::uint64_t joined_bytes = 0;  // with a comma behind each record
+    std::uint32_t first_run = kNone;
+    std::uint32_t last_run = kNone;
+  };
+  struct Run {  // records of one request that go into one plan
+    std::span<const NewRecord> records;
+    std::uint32_t next = kNone;
+  };
+
+  std::uint32_t plan_for(OrganisationId organisation, Kind kind);
+  void add_run(Plan& plan, std::span<const NewRecord> records, std::uint64_t joined_bytes);
+  void reserve_staging();
+  void prepare_chunk(const Plan& plan);
+  void add_text(std::string_view bytes);
+  void add_piece(const void* bytes, std::size_t count);
+  std::byte* take(std::size_t count);
+
+  std::vector<Plan> plans_;
+  std::vector<Run> runs_;
+  std::unordered_map<OrganisationId, std::uint32_t> open_plans_;
+  std::vector<PreparedChunk> chunks_;
+  std::vector<iovec> pieces_;
+  std::unique_ptr<std::byte[]> staging_;
+  std::size_t staging_size_ = 0;
+  std::size_t staging_used_ = 0;
+};
+
+}  // namespace sluice::recordlog

@@ -1,0 +1,55 @@
+#pragma once
+// The record log in segment files of one directory. Layout:
+// docs/formats/segment.md.
+//
+// Durability: `done` of an append is called after fdatasync. Unacknowledged
+// records may survive a crash or not, never in part of an organisation's order.
+// Failure: after a failed write or sync everyone in that group gets the error,
+// the segment ends where it was last synced and a new one is begun with the
+// next append; health() tells until then. Threads: one commit thread a
+// partition; they end in the destructor, which finishes what waits.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/metrics.h"
+#include "base/units.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::recordlog {
+
+struct LocalSettings {
+  std::string directory;
+  std::uint32_t partitions = 8;              // 1..256; fixed when the directory is made
+  std::uint64_t segment_bytes = 128 * kMiB;  // 64 KiB..1 GiB; reserved when a segment begins
+  std::int64_t retention_s = 20 * 24 * 3600;
+  std::uint64_t append_queue_bytes_max = 256 * kMiB;  // waiting for the disk, over all partitions
+  std::uint64_t chunk_cache_bytes_max = 32 * kMiB;    // read and checked, shared by all readers
+  std::uint64_t index_cache_bytes_max = 16 * kMiB;    // footers of sealed segments
+};
+
+struct LocalDependencies {  // all outlive the log
+  FileSystem& fs;
+  const Clock& clock;
+  Metrics& metrics;
+};
+
+class LocalLog : public RecordLog {
+ public:
+  // Deletes what is older than the retention now, on the commit threads, and
+  // waits for it. They do so every minute by themselves.
+  virtual void run_retention() = 0;
+};
+
+// Recovers what is there. Fails only if the directory cannot be used (Io,
+// ResourceExhausted) or was made by another format version or with other
+// `partitions` (InvalidArgument): never for damage, which health() tells.
+// Readers must be gone before the log is destroyed. One process at a time may
+// have the directory open; the caller sees to that.
+Result<std::unique_ptr<LocalLog>> open_local(LocalSettings settings,
+                                             LocalDependencies dependencies);
+
+}  // namespace sluice::recordlog

@@ -1,0 +1,47 @@
+#pragma once
+// What a partition's directory holds after any stop: reads every segment, moves
+// what is torn or damaged to quarantine, and works out which offset each
+// organisation gets next.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "recordlog/local/index.h"
+#include "recordlog/local/log_context.h"
+#include "recordlog/local/partition_files.h"
+#include "recordlog/local/segment.h"
+
+namespace sluice::recordlog {
+
+struct ScannedSegment {
+  struct Region {
+    std::uint64_t position = 0;
+    std::uint64_t bytes = 0;
+  };
+  GrowingIndex index;            // good chunks, and damaged ones whose header can be read
+  std::uint64_t frames_end = 0;  // behind the last chunk that counts
+  std::vector<Region> damage;    // was on stable storage once
+  std::optional<Region> torn_tail;
+};
+
+// Walks a segment without (good) footer. Unreadable bytes are damage below
+// `synced_position` or in front of a later commit group, and a torn tail
+// otherwise: a group is synced before the next one is written.
+Result<ScannedSegment> scan_segment(const File& file, std::uint64_t synced_position);
+
+struct RecoveredPartition {
+  SegmentList segments;
+  NextOffsets next_offsets;
+  NextOffsets noted_offsets;  // those in the file `offsets`
+  WallTime last_stored;
+  std::uint64_t next_sequence = 1;
+  std::vector<std::string> problems;  // for health(): sentences
+};
+
+// Io, ResourceExhausted: the disk does not let us read, or confirm what we
+// read. InvalidArgument: a segment of another format version or of another log.
+Result<RecoveredPartition> recover_partition(LogContext& context, std::uint32_t partition);
+
+}  // namespace sluice::recordlog

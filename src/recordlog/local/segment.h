@@ -1,0 +1,83 @@
+#pragma once
+// One segment as readers see it: what is on stable storage of it and where each
+// chunk lies. Shared by the partition's list and by readers that hold an older
+// list.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "recordlog/local/log_context.h"
+
+namespace sluice::recordlog {
+
+// Threads: any for the const members; the others belong to the partition's
+// commit thread.
+class Segment {
+ public:
+  struct FoundEntry {
+    IndexEntry entry;
+    std::uint32_t number = 0;  // among its organisation's entries in this segment
+  };
+  struct NewEntry {
+    OrganisationId organisation;
+    IndexEntry entry;
+  };
+
+  // A sealed one; `index` needs no entries: they are read from the file when
+  // wanted.
+  Segment(SegmentId id, const SegmentIndex& index, std::uint64_t bytes);
+  // One that grows, or that could not be sealed: its index stays in memory.
+  Segment(SegmentId id, WallTime created, GrowingIndex index, std::uint64_t bytes);
+
+  SegmentId id() const { return id_; }
+  std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  WallTime created() const { return created_; }
+  WallTime newest_stored() const;
+  std::uint64_t lost_records_max() const;
+  std::vector<OrganisationId> organisations() const;
+  std::optional<Offset> first_offset(OrganisationId organisation) const;
+
+  // The first entry that ends behind `from`; `hint` is the number it probably
+  // has. Io: the footer could not be read; NotFound: retention was faster. A
+  // damaged footer is rebuilt.
+  Result<std::optional<FoundEntry>> find(OrganisationId organisation, Offset from,
+                                         std::uint32_t hint, LogContext& context) const;
+  // The first entry stored at `time` or later.
+  Result<std::optional<IndexEntry>> find_stored(OrganisationId organisation, WallTime time,
+                                                LogContext& context) const;
+
+  void add(std::span<const NewEntry> entries, std::uint64_t bytes);
+  SegmentIndex finish_index() const;
+  void become_sealed(const SegmentIndex& index, std::uint64_t bytes);
+
+ private:
+  struct FirstOffset {
+    OrganisationId organisation;
+    Offset first;
+  };
+  static std::vector<FirstOffset> first_offsets(const SegmentIndex& index);
+  Result<std::shared_ptr<const SegmentIndex>> load_index(LogContext& context) const;
+  template <class Search>
+  auto search(OrganisationId organisation, LogContext& context, Search search) const
+      -> Result<decltype(search(std::span<const IndexEntry>()))>;
+
+  const SegmentId id_;
+  const WallTime created_;  // 0: sealed in an earlier run
+  std::atomic<std::uint64_t> bytes_;
+  mutable Mutex mutex_;
+  std::optional<GrowingIndex> growing_ SLUICE_GUARDED_BY(mutex_);     // none: sealed
+  std::vector<FirstOffset> first_offsets_ SLUICE_GUARDED_BY(mutex_);  // sealed; by organisation
+  WallTime newest_stored_ SLUICE_GUARDED_BY(mutex_);
+  std::uint64_t lost_records_max_ SLUICE_GUARDED_BY(mutex_) = 0;
+};
+
+// A partition's segments by sequence, which is by age. Immutable.
+using SegmentList = std::vector<std::shared_ptr<Segment>>;
+
+}  // namespace sluice::recordlog
