@@ -33,6 +33,7 @@ constexpr std::uint64_t kChunkedBodyBytesMin = 16 * kKiB;  // first allocation
 constexpr std::size_t kDrainReadBytes = 64 * kKiB;
 constexpr std::uint64_t kDrainBytesMax = 128 * kMiB;
 constexpr std::uint32_t kDrainMsMax = 10'000;
+constexpr std::uint32_t kDrainMsMaxStopping = 1'000;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -455,7 +456,7 @@ void ClientConnection::on_written() {
   socket_.shutdown(Socket::shutdown_send, ignored);
   if (whole_request_read_ && parsed_ == filled_) return close();
   phase_ = Phase::Draining;
-  drain_deadline_ms_ = loop_.deadline_ms(kDrainMsMax);
+  drain_deadline_ms_ = loop_.deadline_ms(loop_.stopping() ? kDrainMsMaxStopping : kDrainMsMax);
   filled_ = 0;
   if (buffer_bytes_ < kDrainReadBytes) set_buffer(kDrainReadBytes);
   drain();
@@ -496,7 +497,11 @@ void ClientConnection::sweep(std::uint64_t now_ms) {
 }
 
 void ClientConnection::stop() {
-  if (phase_ == Phase::Idle || phase_ == Phase::Head) close();
+  if (phase_ == Phase::Idle || phase_ == Phase::Head) return close();
+  if (phase_ == Phase::Draining) {
+    drain_deadline_ms_ = std::min(drain_deadline_ms_, loop_.deadline_ms(kDrainMsMaxStopping));
+    deadline_ms_ = std::min(deadline_ms_, drain_deadline_ms_);
+  }
 }
 
 void ClientConnection::close() {

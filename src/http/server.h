@@ -29,7 +29,7 @@ struct Limits {
 
 struct Settings {
   std::string address = "127.0.0.1:8080";  // host:port; [::1]:port; port 0 takes a free one
-  Limits limits;
+  Limits limits = {};
 };
 
 // Views stay valid until the request has been answered.
