@@ -1,0 +1,27 @@
+#pragma once
+// A webhook's settings.
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sluice::connectors::webhook {
+
+struct Config {
+  std::string url;
+  std::string shown_url;  // without the query, which may hold secrets: for messages
+  std::string method = "POST";
+  std::vector<std::pair<std::string, std::string>> headers;  // the values are secret
+  std::uint32_t size = 3000;
+  bool success_200_only = false;
+};
+
+// `credentials` has passed the schema. InvalidArgument names the property and never shows a
+// header's value.
+Result<Config> read_config(const nlohmann::json& credentials);
+
+}  // namespace sluice::connectors::webhook

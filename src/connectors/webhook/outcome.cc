@@ -1,0 +1,117 @@
+#include "connectors/webhook/outcome.h"
+
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+
+namespace sluice::connectors::webhook {
+namespace {
+
+constexpr std::size_t kExcerptBytesMax = 200;
+constexpr std::size_t kSecretBytesMin = 4;  // shorter ones would mask ordinary words
+
+std::string_view phrase(int status) {
+  switch (status) {
+    case 200: return " OK";
+    case 201: return " Created";
+    case 202: return " Accepted";
+    case 204: return " No Content";
+    case 301: return " Moved Permanently";
+    case 302: return " Found";
+    case 303: return " See Other";
+    case 307: return " Temporary Redirect";
+    case 308: return " Permanent Redirect";
+    case 400: return " Bad Request";
+    case 401: return " Unauthorized";
+    case 403: return " Forbidden";
+    case 404: return " Not Found";
+    case 405: return " Method Not Allowed";
+    case 408: return " Request Timeout";
+    case 410: return " Gone";
+    case 413: return " Content Too Large";
+    case 415: return " Unsupported Media Type";
+    case 422: return " Unprocessable Content";
+    case 425: return " Too Early";
+    case 429: return " Too Many Requests";
+    case 500: return " Internal Server Error";
+    case 502: return " Bad Gateway";
+    case 503: return " Service Unavailable";
+    case 504: return " Gateway Timeout";
+    default: return "";
+  }
+}
+
+void mask(std::string& text, std::string_view secret) {
+  if (secret.size() < kSecretBytesMin) return;
+  for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) {
+    text.replace(at, secret.size(), "***");
+    at += 3;
+  }
+}
+
+// The beginning of the answer's body: masked first, so that no secret is cut in half and shown.
+std::string excerpt(std::string body, const Config& config) {
+  for (const auto& [name, value] : config.headers) {
+    mask(body, value);
+    // Of "Bearer abc" the second word is the secret.
+    if (const std::size_t blank = value.find(' '); blank != value.npos) {
+      mask(body, std::string_view(value).substr(blank + 1));
+    }
+  }
+  const std::string_view url = config.url;
+  if (const std::size_t query = url.find('?'); query != url.npos) {
+    mask(body, url.substr(query + 1, url.find('#', query) - query - 1));
+  }
+  std::string printable;
+  for (const char c : body) {
+    if (printable.size() == kExcerptBytesMax) return printable + " ...";
+    const bool plain = c > ' ' && c < 0x7f;
+    const char shown = plain ? c : (c == ' ' || (c >= '\t' && c <= '\r')) ? ' ' : '?';
+    const bool repeats = !plain && !printable.empty() && printable.back() == shown;
+    if (!repeats) printable += shown;
+  }
+  return printable;
+}
+
+std::string describe(const egress::HttpResponse& response, const Config& config) {
+  std::string sentence = fmt::format("the receiver answered {}{} to {} {}", response.status,
+                                     phrase(response.status), config.method, config.shown_url);
+  const std::string said = excerpt(response.body, config);
+  if (said.find_first_not_of(' ') != said.npos) sentence += ": " + said;
+  return sentence;
+}
+
+Decision decide(const egress::HttpResponse& response, const Config& config) {
+  const int s = response.status;
+  if (s >= 200 && s < 300) {
+    if (s == 200 || !config.success_200_only) return Delivered{};
+    return RetryLater{describe(response, config) + " (this stream takes 200 alone for success)",
+                      response.retry_after, 0};
+  }
+  if (s == 408 || s == 425 || s == 429 || s >= 500) {
+    return RetryLater{describe(response, config), response.retry_after, 0};
+  }
+  if (s == 400 || s == 413 || s == 422) return Rejected{describe(response, config)};
+  if (s == 410) return Gone{describe(response, config)};
+  return Misconfigured{describe(response, config)};  // 401, 403, 404, 405, any redirect
+}
+
+}  // namespace
+
+SendOutcome classify(const egress::HttpResponse& response, const Config& config) {
+  return {decide(response, config), response.status, true};
+}
+
+SendOutcome classify(const Error& error, const Config& config) {
+  const std::string reason =
+      fmt::format("{} {}: {}", config.method, config.shown_url, error.message);
+  switch (error.code) {
+    case ErrorCode::InvalidArgument: return {Misconfigured{reason}, 500, false};
+    case ErrorCode::Timeout: return {RetryLater{reason, std::nullopt, 0}, 504, false};
+    case ErrorCode::Cancelled: return {RetryLater{reason, std::nullopt, 0}, 0, false};
+    default: return {RetryLater{reason, std::nullopt, 0}, 502, false};
+  }
+}
+
+}  // namespace sluice::connectors::webhook
