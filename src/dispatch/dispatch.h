@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/awaitable.h"
@@ -52,6 +53,9 @@ class Dispatch {
     Metrics& metrics;
     // One per I/O thread, in their order.
     std::vector<connectors::ConnectorContext> connector_contexts;
+    // Tests put their own here.
+    const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type) =
+        &connectors::find_connector;
   };
 
   // Reads the stream journal. Fails only if its directory cannot be used; damage in it is

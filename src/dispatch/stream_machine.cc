@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/units.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -251,7 +252,7 @@ void StreamMachine::begin_loading() {
 
 void StreamMachine::loaded(const recordlog::ReadResult& result) {
   // Whatever the limits are by now: this very range.
-  constexpr connectors::BatchLimits kNoLimits{~0u, ~0ull};
+  constexpr connectors::BatchLimits kNoLimits{~0u, kGiB * kGiB};
   const Offset after = next(head_->records.last);
   Losses& losses = reload_->empty() ? reload_->before : reload_->inside;
   losses.add({result.aged_out, result.damaged});

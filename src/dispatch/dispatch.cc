@@ -1,0 +1,185 @@
+#include "dispatch/dispatch.h"
+
+#include <algorithm>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <functional>
+#include <unordered_map>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/mutex.h"
+#include "dispatch/dispatch_loop.h"
+#include "dispatch/journal.h"
+
+namespace sluice::dispatch {
+namespace {
+
+namespace asio = boost::asio;
+using Runner = std::shared_ptr<StreamRunner>;
+using Done = std::function<void(Result<void>)>;
+
+// What is still open after the abandoned attempts ended: journal and catalog writes.
+constexpr std::chrono::milliseconds kAfterAbandoning{2000};
+constexpr std::chrono::milliseconds kCatalogWritesEnd{10'000};
+
+Error unknown_stream() { return {ErrorCode::NotFound, "no such stream"}; }
+
+// Resumes the caller with what `start(done)` reports, on the caller's executor.
+template <class Start>
+Awaitable<Result<void>> await_done(Start start) {
+  return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<void>)>(
+      [](auto handler, Start begin) {
+        const auto home = asio::get_associated_executor(handler);
+        // std::function wants what can be copied.
+        auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+        begin([shared, home](Result<void> result) {
+          asio::post(home, [shared, result = std::move(result)]() mutable {
+            (*shared)(std::move(result));
+          });
+        });
+      },
+      asio::use_awaitable, std::move(start));
+}
+
+class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
+ public:
+  DispatchImpl(const Dependencies& dependencies, std::unique_ptr<Journal> journal)
+      : shared_(std::make_shared<Shared>(dependencies, std::move(journal))),
+        log_(dependencies.log) {
+    SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
+    for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {
+      loops_.push_back(std::make_shared<DispatchLoop>(dependencies.threads.loop(i),
+                                                      dependencies.connector_contexts[i], shared_));
+    }
+    log_.set_observer(this);
+  }
+  ~DispatchImpl() override { stop(0); }
+
+  void add(const catalog::Stream& stream) override {
+    const std::shared_ptr<DispatchLoop>& loop = loop_of(stream.id);
+    auto runner = std::make_shared<StreamRunner>(stream, shared_, loop->loop(), *loop);
+    {
+      const MutexLock lock(mutex_);
+      SLUICE_ASSERT(runners_.emplace(stream.id, runner).second);
+      streams_per_loop_[stream.organisation].resize(loops_.size());
+      ++streams_per_loop_[stream.organisation][index_of(stream.id)];
+    }
+    asio::post(loop->loop(), [loop, runner] { loop->begin(runner); });
+  }
+
+  Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) override {
+    const Runner runner = find(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    const Result<void> done = co_await await_done([=](Done report) {
+      asio::post(loop->loop(), [=] {
+        const Result<void> taken = runner->command(command);
+        taken ? runner->await_catalog(report) : report(taken);
+      });
+    });
+    if (!done) co_return done.error();
+    co_return runner->snapshot();
+  }
+
+  Awaitable<Result<void>> remove(StreamId stream) override {
+    const Runner runner = take(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    co_return co_await await_done([=](Done report) {
+      asio::post(loop->loop(), [=] {
+        loop->forget(*runner);
+        runner->remove(report);
+      });
+    });
+  }
+
+  std::optional<StreamSnapshot> snapshot(StreamId stream) const override {
+    const Runner runner = find(stream);
+    if (!runner) return std::nullopt;
+    return runner->snapshot();
+  }
+
+  void stop(std::uint32_t grace_ms) override {
+    if (std::exchange(stopped_, true)) return;
+    for (const auto& loop : loops_) {
+      asio::post(loop->loop(), [loop] { loop->stop(); });
+    }
+    const auto now = [] { return std::chrono::steady_clock::now(); };
+    if (!shared_->streams.wait_until(now() + std::chrono::milliseconds(grace_ms))) {
+      for (const auto& loop : loops_) {
+        asio::post(loop->loop(), [loop] { loop->abandon(); });
+      }
+      shared_->streams.wait_until(now() + kAfterAbandoning);
+    }
+    log_.set_observer(nullptr);
+    shared_->journal->stop();
+    shared_->catalog_writes.wait_until(now() + kCatalogWritesEnd);
+  }
+
+ private:
+  // On the log's thread: one message for each loop that has a stream of an organisation in it.
+  void on_appended(std::span<const Appended> appended) override {
+    std::vector<std::vector<Appended>> messages(loops_.size());
+    {
+      const MutexLock lock(mutex_);
+      for (const Appended& each : appended) {
+        const auto found = streams_per_loop_.find(each.organisation);
+        if (found == streams_per_loop_.end()) continue;
+        for (std::size_t i = 0; i < loops_.size(); ++i) {
+          if (found->second[i] > 0) messages[i].push_back(each);
+        }
+      }
+    }
+    for (std::size_t i = 0; i < loops_.size(); ++i) {
+      if (!messages[i].empty()) loops_[i]->post_appended(messages[i]);
+    }
+  }
+
+  std::size_t index_of(StreamId stream) const { return stream.value() % loops_.size(); }
+  const std::shared_ptr<DispatchLoop>& loop_of(StreamId stream) const {
+    return loops_[index_of(stream)];
+  }
+
+  Runner find(StreamId stream) const {
+    const MutexLock lock(mutex_);
+    const auto found = runners_.find(stream);
+    return found == runners_.end() ? nullptr : found->second;
+  }
+
+  Runner take(StreamId stream) {
+    const MutexLock lock(mutex_);
+    const auto found = runners_.find(stream);
+    if (found == runners_.end()) return nullptr;
+    Runner runner = std::move(found->second);
+    runners_.erase(found);
+    const auto counts = streams_per_loop_.find(runner->organisation());
+    --counts->second[index_of(stream)];
+    const bool none = std::all_of(counts->second.begin(), counts->second.end(),
+                                  [](std::uint32_t count) { return count == 0; });
+    if (none) streams_per_loop_.erase(counts);
+    return runner;
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  recordlog::RecordLog& log_;
+  std::vector<std::shared_ptr<DispatchLoop>> loops_;  // shared with what is posted to them
+  bool stopped_ = false;
+
+  mutable Mutex mutex_;
+  std::unordered_map<StreamId, Runner> runners_ SLUICE_GUARDED_BY(mutex_);
+  std::unordered_map<OrganisationId, std::vector<std::uint32_t>> streams_per_loop_
+      SLUICE_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Dispatch>> Dispatch::open(Settings settings, Dependencies dependencies) {
+  auto journal = Journal::open(settings.journal_directory, dependencies.fs, dependencies.metrics);
+  if (!journal) return journal.error();
+  return std::unique_ptr<Dispatch>(
+      std::make_unique<DispatchImpl>(dependencies, std::move(*journal)));
+}
+
+}  // namespace sluice::dispatch

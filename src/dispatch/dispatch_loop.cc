@@ -1,0 +1,106 @@
+#include "dispatch/dispatch_loop.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "base/units.h"
+
+namespace sluice::dispatch {
+namespace {
+
+// Of the chunks that all streams hold (delivery.md, Limits).
+constexpr std::int64_t kMemoryBudget = 256 * static_cast<std::int64_t>(kMiB);
+constexpr std::chrono::milliseconds kMemoryWait{10};
+
+}  // namespace
+
+DispatchLoop::DispatchLoop(boost::asio::io_context& loop, connectors::ConnectorContext context,
+                           std::shared_ptr<Shared> shared)
+    : loop_(loop), context_(std::move(context)), shared_(std::move(shared)), memory_timer_(loop) {}
+
+void DispatchLoop::begin(std::shared_ptr<StreamRunner> runner) {
+  // Before it looks at the log's end: what comes later is in the inbox.
+  runners_[runner->organisation()].push_back(runner);
+  runner->begin(context_);
+  if (stopping_) runner->stop();
+}
+
+void DispatchLoop::forget(const StreamRunner& runner) {
+  const auto found = runners_.find(runner.organisation());
+  if (found == runners_.end()) return;
+  std::erase_if(found->second, [&](const auto& each) { return each.get() == &runner; });
+  if (found->second.empty()) runners_.erase(found);
+}
+
+void DispatchLoop::stop() {
+  stopping_ = true;
+  for (auto& [organisation, runners] : runners_) {
+    for (auto& runner : runners) runner->stop();
+  }
+}
+
+void DispatchLoop::abandon() {
+  for (auto& [organisation, runners] : runners_) {
+    for (auto& runner : runners) runner->abandon();
+  }
+}
+
+void DispatchLoop::post_appended(std::span<const recordlog::AppendObserver::Appended> appended) {
+  bool was_empty = false;
+  {
+    const MutexLock lock(mutex_);
+    was_empty = inbox_.empty();
+    inbox_.insert(inbox_.end(), appended.begin(), appended.end());
+  }
+  if (was_empty) {
+    boost::asio::post(loop_, [self = shared_from_this()] { self->drain_inbox(); });
+  }
+}
+
+void DispatchLoop::drain_inbox() {
+  std::vector<recordlog::AppendObserver::Appended> inbox;
+  {
+    const MutexLock lock(mutex_);
+    inbox.swap(inbox_);
+  }
+  for (const auto& appended : inbox) {
+    const auto found = runners_.find(appended.organisation);
+    if (found == runners_.end()) continue;
+    for (auto& runner : found->second) runner->on_appended(appended.end);
+  }
+}
+
+void DispatchLoop::queue_read(std::shared_ptr<StreamRunner> runner) {
+  reads_.push_back(std::move(runner));
+  post_turn();
+}
+
+void DispatchLoop::post_turn() {
+  if (reads_.empty() || std::exchange(turn_posted_, true)) return;
+  boost::asio::post(loop_, [self = shared_from_this()] { self->take_turn(); });
+}
+
+void DispatchLoop::take_turn() {
+  if (shared_->memory_bytes >= kMemoryBudget) {
+    wait_for_memory();
+    return;
+  }
+  turn_posted_ = false;
+  const auto runner = std::move(reads_.front());
+  reads_.pop_front();
+  runner->read();
+  post_turn();
+}
+
+// Attempts under way end by their deadline and give theirs back; what merely waits does so now.
+void DispatchLoop::wait_for_memory() {
+  for (auto& [organisation, runners] : runners_) {
+    for (auto& runner : runners) runner->release_memory();
+  }
+  memory_timer_.expires_after(kMemoryWait);
+  memory_timer_.async_wait(
+      [self = shared_from_this()](const boost::system::error_code&) { self->take_turn(); });
+}
+
+}  // namespace sluice::dispatch

@@ -1,0 +1,58 @@
+#pragma once
+// The runners of one I/O thread: wakes them, and lets them read in turn within the memory budget.
+// Internal to dispatch.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "dispatch/stream_runner.h"
+
+namespace sluice::dispatch {
+
+// Threads: its loop's, except the constructor and post_appended().
+class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this<DispatchLoop> {
+ public:
+  DispatchLoop(boost::asio::io_context& loop, connectors::ConnectorContext context,
+               std::shared_ptr<Shared> shared);
+
+  boost::asio::io_context& loop() { return loop_; }
+
+  void begin(std::shared_ptr<StreamRunner> runner);
+  void forget(const StreamRunner& runner);
+  void stop();
+  void abandon();
+
+  // One message to the loop for all that comes before the loop gets to it.
+  void post_appended(std::span<const recordlog::AppendObserver::Appended> appended);
+
+  void queue_read(std::shared_ptr<StreamRunner> runner) override;
+
+ private:
+  using Runners = std::vector<std::shared_ptr<StreamRunner>>;
+
+  void drain_inbox();
+  void post_turn();
+  void take_turn();
+  void wait_for_memory();
+
+  boost::asio::io_context& loop_;
+  const connectors::ConnectorContext context_;
+  const std::shared_ptr<Shared> shared_;
+
+  std::unordered_map<OrganisationId, Runners> runners_;
+  std::deque<std::shared_ptr<StreamRunner>> reads_;  // at most one entry a runner
+  bool turn_posted_ = false;
+  bool stopping_ = false;
+  boost::asio::steady_timer memory_timer_;
+
+  Mutex mutex_;
+  std::vector<recordlog::AppendObserver::Appended> inbox_ SLUICE_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::dispatch

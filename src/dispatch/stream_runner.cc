@@ -1,0 +1,409 @@
+#include "dispatch/stream_runner.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/logging.h"
+
+namespace sluice::dispatch {
+namespace {
+
+using catalog::StreamStatus;
+using std::chrono::milliseconds;
+
+// Grows when the formatter's bytes change for the same records and settings.
+constexpr std::uint32_t kRenderRevision = 1;
+constexpr std::uint64_t kTurnBytes = 256 * 1024;
+constexpr int kTurnReads = 32;
+// Between catalog writes that nobody waits for, and after one that failed.
+constexpr milliseconds kCatalogInterval{2000};
+
+KindSet kinds_of(std::uint32_t type) {
+  switch (type) {
+    case 1: return {Kind::Usage};
+    case 2: return {Kind::Event};
+    case 3: return {Kind::Usage, Kind::Event};
+    default: return {};
+  }
+}
+
+Counter attempt_counter(Metrics& metrics, const char* outcome) {
+  return metrics.counter("sluice_delivery_attempts_total", "Attempts to deliver a batch.",
+                         {{"outcome", outcome}});
+}
+
+Gauge stream_gauge(Metrics& metrics, const char* status) {
+  return metrics.gauge("sluice_streams", "Streams by status.", {{"status", status}});
+}
+
+}  // namespace
+
+DispatchMetrics::DispatchMetrics(Metrics& m)
+    : attempts_delivered(attempt_counter(m, "delivered")),
+      attempts_retry(attempt_counter(m, "retry")),
+      attempts_rejected(attempt_counter(m, "rejected")),
+      attempts_misconfigured(attempt_counter(m, "misconfigured")),
+      attempts_gone(attempt_counter(m, "gone")),
+      records(m.counter("sluice_delivery_records_total", "Records delivered.")),
+      bytes(m.counter("sluice_delivery_bytes_total", "Bytes of the records delivered.")),
+      seconds(m.histogram_s("sluice_delivery_seconds", "Time of one attempt.")),
+      running(stream_gauge(m, "running")),
+      paused(stream_gauge(m, "paused")),
+      error(stream_gauge(m, "error")),
+      in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
+                              "Bytes of the log that streams hold in memory.")) {}
+
+Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
+  // In the order of the variant.
+  Counter* const counters[] = {&attempts_delivered, &attempts_retry, &attempts_rejected,
+                               &attempts_misconfigured, &attempts_gone};
+  return *counters[decision.index()];
+}
+
+Gauge& DispatchMetrics::streams(StreamStatus status) {
+  switch (status) {
+    case StreamStatus::Paused: return paused;
+    case StreamStatus::Error: return error;
+    case StreamStatus::Running:
+    case StreamStatus::Pending: break;
+  }
+  return running;
+}
+
+bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
+  const MutexLock lock(mutex_);
+  while (count_ > 0) {
+    if (!ended_.wait_until(mutex_, until)) return count_ == 0;
+  }
+  return true;
+}
+
+StreamRunner::StreamRunner(catalog::Stream stream, std::shared_ptr<Shared> shared,
+                           boost::asio::io_context& loop, ReadQueue& reads)
+    : stream_(std::move(stream)),
+      shared_(std::move(shared)),
+      loop_(loop),
+      reads_(reads),
+      random_(std::random_device{}()),
+      timer_(loop),
+      catalog_has_{stream_.status, stream_.status_before_pause, stream_.last_error,
+                   stream_.remote_status, stream_.revision} {
+  StreamSnapshot& snapshot = published_.snapshot;
+  snapshot.status = stream_.status;
+  snapshot.last_error = stream_.last_error;
+  snapshot.remote_status = stream_.remote_status;
+  snapshot.next_offset = stream_.start;
+  if (const auto entry = shared_->journal->recovered(stream_.id)) {
+    snapshot.next_offset = entry->cursor;
+    snapshot.delivered = entry->delivered;
+    snapshot.aged_out = entry->aged_out;
+    snapshot.damaged = entry->damaged;
+  }
+  shared_->metrics.streams(stream_.status).add(1);
+}
+
+StreamRunner::~StreamRunner() = default;
+
+// Whatever is wrong with the stored settings becomes the stream's own error.
+StreamMachine::Options StreamRunner::make_options(const connectors::ConnectorContext& context) {
+  StreamMachine::Options options;
+  options.stream = stream_.id;
+  options.organisation = stream_.organisation;
+  options.render_revision = kRenderRevision;
+  options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
+  try {
+    const auto destination = nlohmann::json::parse(stream_.destination);
+    const auto delivery = nlohmann::json::parse(stream_.delivery.empty() ? "{}" : stream_.delivery);
+    const auto settings = parse_delivery(delivery);
+    const auto& type = destination.at("connection_type").get_ref<const std::string&>();
+    const connectors::ConnectorDescriptor* descriptor = shared_->find_connector(type);
+    if (!settings) {
+      options.unusable =
+          "the stream's delivery settings cannot be used: " + settings.error().message;
+    } else if (descriptor == nullptr) {
+      options.unusable = "this version of Sluice has no connection type " + type;
+    } else if (kinds_of(stream_.type) == KindSet{}) {
+      options.unusable =
+          "this version of Sluice has no data stream type " + std::to_string(stream_.type);
+    } else {
+      options.delivery = *settings;
+      options.limits = descriptor->limits(destination.at("credentials"));
+      connector_ = descriptor->create({.organisation = stream_.organisation,
+                                       .stream = stream_.id,
+                                       .settings = destination,
+                                       .success_200_only = settings->success_200_only},
+                                      context);
+    }
+  } catch (const std::exception& failure) {
+    // The text may quote the settings, which hold secrets.
+    options.unusable = "the stream's settings as stored cannot be read";
+  }
+  if (!options.unusable.empty()) {
+    options.unusable += "; delete the stream and create it anew";
+    logging::error("stream cannot be used",
+                   {{"stream", stream_.id.value()}, {"reason", options.unusable}});
+  }
+  return options;
+}
+
+void StreamRunner::begin(const connectors::ConnectorContext& context) {
+  if (removed_) return;
+  shared_->streams.add();
+  StreamMachine::Options options = make_options(context);
+  timeout_ = options.delivery.timeout;
+  reader_ = shared_->log.reader(stream_.organisation, kinds_of(stream_.type));
+  machine_.emplace(std::move(options), StreamMachine::Start{
+                                           .status = stream_.status,
+                                           .before_pause = stream_.status_before_pause,
+                                           .last_error = stream_.last_error,
+                                           .remote_status = stream_.remote_status,
+                                           .revision = stream_.revision,
+                                           .cursor = stream_.start,
+                                           .entry = shared_->journal->recovered(stream_.id),
+                                           .end = shared_->log.end(stream_.organisation),
+                                       });
+  handle(machine_->begin(now()));
+}
+
+void StreamRunner::on_appended(Offset end) { handle(machine_->records_ready(end, now())); }
+
+void StreamRunner::read() {
+  read_queued_ = false;
+  if (removed_) return;
+  std::uint64_t bytes = 0;
+  for (int reads = 0; reads < kTurnReads && bytes < kTurnBytes; ++reads) {
+    const std::optional<Offset> from = machine_->wants_read();
+    if (!from) break;
+    const auto result = reader_->read(*from);
+    if (result && result->chunk) bytes += result->chunk->joined.size();
+    handle(machine_->read_done(result, now()));
+  }
+}
+
+void StreamRunner::release_memory() {
+  if (memory_bytes_ > 0) handle(machine_->release(now()));
+}
+
+Result<void> StreamRunner::command(Command command) {
+  auto actions = machine_->command(command, now());
+  if (!actions) return actions.error();
+  handle(std::move(*actions));
+  return {};
+}
+
+void StreamRunner::stop() { handle(machine_->stop(now())); }
+
+void StreamRunner::abandon() { handle(machine_->abandon(now())); }
+
+void StreamRunner::remove(Journal::Done done) {
+  removed_ = true;
+  timer_.cancel();
+  cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  account();
+  shared_->metrics.streams(snapshot().status).add(-1);
+  if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
+  JournalEntry entry;
+  entry.stream = stream_.id;
+  entry.kind = JournalEntry::Kind::Removed;
+  shared_->journal->append(entry, std::move(done));
+}
+
+// The attempt begins last: it may end before this returns.
+void StreamRunner::handle(Actions actions) {
+  if (removed_) return;
+  if (actions.freeze) append(*actions.freeze, &StreamMachine::frozen);
+  if (actions.save) append(*actions.save, &StreamMachine::saved);
+  if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  account();
+  publish();
+  write_catalog_if_due();
+  arm_timer();
+  if (machine_->wants_read() && !std::exchange(read_queued_, true)) {
+    reads_.queue_read(shared_from_this());
+  }
+  if (machine_->stopped() && !std::exchange(counted_as_stopped_, true)) shared_->streams.done();
+  if (actions.send != nullptr) send(*actions.send);
+}
+
+void StreamRunner::append(const JournalEntry& entry,
+                          Actions (StreamMachine::*event)(const Result<void>&, SteadyTime)) {
+  shared_->journal->append(entry, [self = shared_from_this(), event](Result<void> result) {
+    boost::asio::post(self->loop_, [self, event, result = std::move(result)] {
+      if (self->removed_) return;
+      self->handle((*self->machine_.*event)(result, self->now()));
+    });
+  });
+}
+
+void StreamRunner::send(const connectors::RecordBatch& batch) {
+  sent_at_ = now();
+  sent_bytes_ = batch.bytes;
+  boost::asio::co_spawn(
+      loop_, connector_->send(batch, sent_at_ + timeout_),
+      boost::asio::bind_cancellation_slot(
+          cancel_send_.slot(),
+          [self = shared_from_this()](std::exception_ptr failure, connectors::SendOutcome outcome) {
+            if (failure) {
+              outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false};
+            }
+            self->on_sent(outcome);
+          }));
+}
+
+void StreamRunner::on_sent(const connectors::SendOutcome& outcome) {
+  if (removed_) return;
+  DispatchMetrics& metrics = shared_->metrics;
+  metrics.attempts(outcome.decision).add();
+  metrics.seconds.observe(std::chrono::duration<double>(now() - sent_at_).count());
+  const std::uint64_t delivered = machine_->delivered();
+  Actions actions = machine_->sent(outcome, now());
+  if (machine_->delivered() != delivered) {
+    metrics.records.add(static_cast<double>(machine_->delivered() - delivered));
+    metrics.bytes.add(static_cast<double>(sent_bytes_));
+  }
+  handle(std::move(actions));
+}
+
+// An earlier alarm than needed does no harm, so that a stream in full flow rarely sets one.
+void StreamRunner::arm_timer() {
+  std::optional<SteadyTime> at = machine_->wake_at();
+  if (!catalog_busy_ && catalog_state() != catalog_has_ && (!at || catalog_not_before_ < *at)) {
+    at = catalog_not_before_;
+  }
+  if (!at || (timer_at_ && *timer_at_ <= *at)) return;
+  timer_at_ = at;
+  timer_.expires_after(*at - now());
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error || self->removed_) return;
+    self->timer_at_.reset();
+    self->handle(self->machine_->timer(self->now()));
+  });
+}
+
+void StreamRunner::account() {
+  const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
+  const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
+  if (more == 0) return;
+  shared_->memory_bytes += more;
+  shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
+}
+
+void StreamRunner::publish() {
+  const std::optional<SteadyTime> next = machine_->next_attempt();
+  std::optional<WallTime> next_wall;
+  if (next) {
+    const auto wait = std::chrono::duration_cast<milliseconds>(*next - now());
+    next_wall = WallTime{shared_->clock.now().ms + wait.count()};
+  }
+  const MutexLock lock(mutex_);
+  StreamSnapshot& snapshot = published_.snapshot;
+  if (snapshot.status != machine_->status()) {
+    shared_->metrics.streams(snapshot.status).add(-1);
+    shared_->metrics.streams(machine_->status()).add(1);
+    snapshot.status = machine_->status();
+  }
+  if (snapshot.last_error != machine_->last_error()) snapshot.last_error = machine_->last_error();
+  snapshot.remote_status = machine_->remote_status();
+  snapshot.delivered = machine_->delivered();
+  snapshot.aged_out = machine_->losses().aged_out;
+  snapshot.damaged = machine_->losses().damaged;
+  snapshot.next_offset = machine_->cursor();
+  snapshot.next_attempt = next_wall;
+  published_.oldest_stored = machine_->oldest_stored();
+}
+
+StreamSnapshot StreamRunner::snapshot() const {
+  Published published;
+  {
+    const MutexLock lock(mutex_);
+    published = published_;
+  }
+  StreamSnapshot& snapshot = published.snapshot;
+  const Offset end = shared_->log.end(stream_.organisation);
+  if (end > snapshot.next_offset) snapshot.lag_records = end.value() - snapshot.next_offset.value();
+  if (published.oldest_stored) {
+    const std::int64_t age_ms = shared_->clock.now().ms - published.oldest_stored->ms;
+    snapshot.lag_s = std::max<std::int64_t>(0, age_ms / 1000);
+  }
+  return snapshot;
+}
+
+// ---- The catalog: told late, never waited for by a delivery ------------------------------------
+
+StreamRunner::CatalogState StreamRunner::catalog_state() const {
+  return {machine_->status(), machine_->before_pause(), machine_->last_error(),
+          machine_->remote_status(), machine_->revision()};
+}
+
+void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
+  catalog_waiters_.push_back(std::move(done));
+  if (!catalog_busy_) write_catalog();
+}
+
+void StreamRunner::write_catalog_if_due() {
+  if (catalog_busy_) return;
+  const bool status_changed = machine_->status() != catalog_has_.status;
+  if (now() < catalog_not_before_ && !(status_changed && !catalog_failing_)) return;
+  if (catalog_state() != catalog_has_) write_catalog();
+}
+
+void StreamRunner::write_catalog() {
+  catalog_busy_ = true;
+  catalog_waiters_served_ = catalog_waiters_.size();
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([self = shared_from_this(), state = catalog_state()] {
+    Shared& shared = *self->shared_;
+    const auto write = [&]() -> Result<void> {
+      auto stream = shared.catalog.stream(self->organisation(), self->id());
+      if (!stream) return stream.error();
+      if (!*stream) return Error{ErrorCode::NotFound, "the stream is not in the catalog"};
+      catalog::Stream& row = **stream;
+      row.status = state.status;
+      row.status_before_pause = state.before_pause;
+      row.last_error = state.last_error;
+      row.remote_status = state.remote_status;
+      row.revision = state.revision;
+      const auto updated = shared.catalog.update_stream(row, shared.clock.now());
+      if (!updated) return updated.error();
+      return {};
+    };
+    boost::asio::post(self->loop_,
+                      [self, state, result = write()] { self->catalog_written(state, result); });
+    shared.catalog_writes.done();
+  });
+}
+
+void StreamRunner::catalog_written(const CatalogState& state, Result<void> result) {
+  catalog_busy_ = false;
+  catalog_failing_ = !result;
+  catalog_not_before_ = now() + kCatalogInterval;
+  if (result) {
+    catalog_has_ = state;
+  } else if (!removed_) {
+    logging::warn("stream state cannot be written to the catalog",
+                  {{"stream", stream_.id.value()}, {"error", result.error().message}});
+  }
+  const auto end = catalog_waiters_.begin() + static_cast<std::ptrdiff_t>(catalog_waiters_served_);
+  std::vector<std::function<void(Result<void>)>> served(
+      std::make_move_iterator(catalog_waiters_.begin()), std::make_move_iterator(end));
+  catalog_waiters_.erase(catalog_waiters_.begin(), end);
+  for (auto& waiter : served) waiter(result);
+  if (removed_) {
+    for (auto& waiter : std::exchange(catalog_waiters_, {})) {
+      waiter(Error{ErrorCode::NotFound, "the stream has been deleted"});
+    }
+    return;
+  }
+  if (!catalog_waiters_.empty()) {
+    write_catalog();
+  } else {
+    arm_timer();
+  }
+}
+
+}  // namespace sluice::dispatch

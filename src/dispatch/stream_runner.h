@@ -1,0 +1,182 @@
+#pragma once
+// One stream at work: does for its StreamMachine what that asks for. Internal to dispatch.
+
+#include <atomic>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "base/worker_pool.h"
+#include "catalog/catalog.h"
+#include "connectors/connector.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/journal.h"
+#include "dispatch/stream_machine.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::dispatch {
+
+struct DispatchMetrics {
+  explicit DispatchMetrics(Metrics& metrics);
+  Counter& attempts(const connectors::Decision& decision);
+  Gauge& streams(catalog::StreamStatus status);
+
+  Counter attempts_delivered, attempts_retry, attempts_rejected, attempts_misconfigured,
+      attempts_gone;
+  Counter records, bytes;
+  Histogram seconds;
+  Gauge running, paused, error;
+  Gauge in_flight_bytes;
+};
+
+// Counts what must have ended before Dispatch::stop() returns.
+class Pending {
+ public:
+  void add() {
+    const MutexLock lock(mutex_);
+    ++count_;
+  }
+  void done() {
+    const MutexLock lock(mutex_);
+    if (--count_ == 0) ended_.notify_all();
+  }
+  // False: time ran out.
+  bool wait_until(std::chrono::steady_clock::time_point until);
+
+ private:
+  Mutex mutex_;
+  CondVar ended_;
+  std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
+};
+
+// What all runners use. Shared by them, because handlers that never ran may outlive the Dispatch;
+// the references are good until Dispatch::stop() has returned.
+struct Shared {
+  Shared(const Dispatch::Dependencies& dependencies, std::unique_ptr<Journal> journal_in)
+      : clock(dependencies.clock),
+        log(dependencies.log),
+        catalog(dependencies.catalog),
+        catalog_pool(dependencies.catalog_pool),
+        find_connector(dependencies.find_connector),
+        journal(std::move(journal_in)),
+        metrics(dependencies.metrics) {}
+
+  const Clock& clock;
+  recordlog::RecordLog& log;
+  catalog::Catalog& catalog;
+  WorkerPool& catalog_pool;
+  const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type);
+  const std::unique_ptr<Journal> journal;
+  DispatchMetrics metrics;
+  std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
+  Pending streams;                             // that have not stopped
+  Pending catalog_writes;
+};
+
+class StreamRunner;
+
+// The runner's place among the others of its loop.
+class ReadQueue {
+ public:
+  virtual ~ReadQueue() = default;
+  // In turn, read() will be called.
+  virtual void queue_read(std::shared_ptr<StreamRunner> runner) = 0;
+};
+
+// Threads: its loop's, except snapshot() and the constructor.
+class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
+ public:
+  StreamRunner(catalog::Stream stream, std::shared_ptr<Shared> shared,
+               boost::asio::io_context& loop, ReadQueue& reads);
+  ~StreamRunner();
+
+  StreamId id() const { return stream_.id; }
+  OrganisationId organisation() const { return stream_.organisation; }
+
+  void begin(const connectors::ConnectorContext& context);
+  void on_appended(Offset end);
+  // Reads at most kTurnBytes or so, then queues up again if it wants more.
+  void read();
+  void release_memory();
+  Result<void> command(Command command);
+  void stop();
+  void abandon();
+  // Ends everything; `done` when the journal has forgotten the stream.
+  void remove(Journal::Done done);
+
+  // Calls `done` when the catalog has the state as it is now.
+  void await_catalog(std::function<void(Result<void>)> done);
+
+  StreamSnapshot snapshot() const;  // threads: any
+
+ private:
+  // What the catalog keeps of the machine's state.
+  struct CatalogState {
+    catalog::StreamStatus status = catalog::StreamStatus::Running;
+    catalog::StreamStatus before_pause = catalog::StreamStatus::Running;
+    std::string last_error;
+    std::optional<int> remote_status;
+    std::uint32_t revision = 1;
+    friend bool operator==(const CatalogState&, const CatalogState&) = default;
+  };
+
+  StreamMachine::Options make_options(const connectors::ConnectorContext& context);
+  void handle(Actions actions);
+  void append(const JournalEntry& entry,
+              Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
+  void send(const connectors::RecordBatch& batch);
+  void on_sent(const connectors::SendOutcome& outcome);
+  void arm_timer();
+  void account();
+  void publish();
+  SteadyTime now() const { return shared_->clock.steady(); }
+
+  CatalogState catalog_state() const;
+  void write_catalog_if_due();
+  void write_catalog();
+  void catalog_written(const CatalogState& state, Result<void> result);
+
+  const catalog::Stream stream_;  // as it was when added
+  const std::shared_ptr<Shared> shared_;
+  boost::asio::io_context& loop_;
+  ReadQueue& reads_;
+  std::minstd_rand random_;
+
+  std::optional<StreamMachine> machine_;  // from begin() on
+  std::unique_ptr<connectors::Connector> connector_;
+  std::unique_ptr<recordlog::Reader> reader_;
+  Milliseconds timeout_{0};
+  boost::asio::steady_timer timer_;
+  std::optional<SteadyTime> timer_at_;
+  boost::asio::cancellation_signal cancel_send_;
+  SteadyTime sent_at_;
+  std::uint64_t sent_bytes_ = 0;
+  bool read_queued_ = false;
+  bool counted_as_stopped_ = false;
+  bool removed_ = false;
+  std::int64_t memory_bytes_ = 0;
+
+  CatalogState catalog_has_;
+  bool catalog_busy_ = false;
+  bool catalog_failing_ = false;
+  SteadyTime catalog_not_before_;  // of the next write that nobody waits for
+  std::vector<std::function<void(Result<void>)>> catalog_waiters_;
+  std::size_t catalog_waiters_served_ = 0;  // by the write under way
+
+  mutable Mutex mutex_;
+  struct Published {
+    StreamSnapshot snapshot;
+    std::optional<WallTime> oldest_stored;
+  } published_ SLUICE_GUARDED_BY(mutex_);
+};
+
+}  // namespace sluice::dispatch
