@@ -22,8 +22,8 @@ namespace sluice::ingest {
 struct ReadOptions {
   Kind kind = Kind::Event;
   Framing framing = Framing::Json;
-  std::optional<OrganisationId> requested;  // the request's: stands above the records' own
-  std::optional<OrganisationId> token;      // the one that the token is bound to
+  std::optional<OrganisationId> requested = {};  // the request's: stands above the records' own
+  std::optional<OrganisationId> token = {};      // the one that the token is bound to
   std::uint64_t record_bytes_max = 1 << 20;
   bool redact_tokens = true;
 };

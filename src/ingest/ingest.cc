@@ -180,10 +180,12 @@ class Service final : public Ingest {
                                       std::vector<catalog::Organisation> organisations,
                                       recordlog::AppendRequest request,
                                       std::unique_ptr<Pending> pending) {
+    // Named, since GCC 12 destroys a closure twice that is a temporary of a co_await expression.
+    auto registration = [&catalog = dependencies_.catalog, organisations] {
+      return catalog.register_organisations(organisations);
+    };
     const Result<void> registered =
-        co_await dependencies_.catalog_pool.run([&catalog = dependencies_.catalog, organisations] {
-          return catalog.register_organisations(organisations);
-        });
+        co_await dependencies_.catalog_pool.run(std::move(registration));
     if (!registered) {
       pending->refuse({ErrorToken::StorageUnavailable,
                        "The records name a new organisation that could not be registered: send "
