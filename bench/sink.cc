@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include <fmt/core.h>
 
@@ -67,7 +68,8 @@ class Sink {
   void run() {
     epoll_event events[256];
     for (;;) {
-      const double wait_s = delayed_.empty() ? -1 : std::max(0.0, delayed_.front().due - now());
+      const double wait_s =
+          delayed_.empty() ? -1 : std::max(0.0, delayed_.front().due - monotonic_s());
       const int ready = poller_.wait(events, std::size(events), wait_s);
       for (int i = 0; i < ready; ++i) {
         void* const tag = events[i].data.ptr;
@@ -81,7 +83,7 @@ class Sink {
           on_readable(static_cast<Connection*>(tag));
         }
       }
-      while (!delayed_.empty() && delayed_.front().due <= now()) {
+      while (!delayed_.empty() && delayed_.front().due <= monotonic_s()) {
         Connection* const connection = delayed_.front().connection;
         delayed_.pop_front();
         poller_.add(connection->fd, connection, EPOLLIN);
@@ -96,19 +98,18 @@ class Sink {
     Connection* connection;
   };
 
-  static double now() { return monotonic_s(); }
-
   void accept_all() {
     for (int fd = accept_connection(listener_); fd >= 0; fd = accept_connection(listener_)) {
-      auto* const connection = new Connection;
+      auto connection = std::make_unique<Connection>();
       connection->fd = fd;
-      poller_.add(fd, connection, EPOLLIN);
+      poller_.add(fd, connection.get(), EPOLLIN);
+      connections_[fd] = std::move(connection);
     }
   }
 
-  void close_connection(Connection* connection) {
-    close(connection->fd);
-    delete connection;
+  void close_connection(int fd) {
+    close(fd);
+    connections_.erase(fd);
   }
 
   void on_readable(Connection* connection) {
@@ -117,7 +118,7 @@ class Sink {
     const ssize_t got = recv(connection->fd, scratch_, wanted, connection->in_body ? MSG_TRUNC : 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) {
-      close_connection(connection);
+      close_connection(connection->fd);
       return;
     }
     if (connection->in_body) {
@@ -132,7 +133,7 @@ class Sink {
       answer_delivery(*connection);
     } else {
       poller_.remove(connection->fd);
-      delayed_.push_back({now() + options_.delay_ms / 1e3, connection});
+      delayed_.push_back({monotonic_s() + options_.delay_ms / 1e3, connection});
     }
   }
 
@@ -163,7 +164,7 @@ class Sink {
       totals_.body_bytes += connection.body_bytes;
       totals_.uncounted_requests += connection.records == 0 ? 1 : 0;
       if (connection.records > 0) {
-        totals_.last_s = now();
+        totals_.last_s = monotonic_s();
         if (totals_.first_s == 0) totals_.first_s = totals_.last_s;
       }
     }
@@ -191,6 +192,7 @@ class Sink {
   int stop_fd_ = -1;
   int listener_ = -1;
   Totals totals_;
+  std::unordered_map<int, std::unique_ptr<Connection>> connections_;  // by descriptor
   std::deque<Delayed> delayed_;  // one delay for all, so the order of arrival is the order due
   char scratch_[1 << 20];        // with MSG_TRUNC never written, so never resident
 };

@@ -63,10 +63,9 @@ class IngestThread {
   }
 
   void adopt(int fd) {  // any thread
-    auto* const connection = new Connection;
-    connection->fd = fd;
-    connection->thread = this;
-    poller_.add(fd, connection, EPOLLIN);
+    const std::lock_guard lock(mutex_);
+    adopted_.push_back(fd);
+    eventfd_write(wake_, 1);
   }
 
   void stored(Connection* connection) {  // commit thread
@@ -83,7 +82,7 @@ class IngestThread {
       const int ready = poller_.wait(events, std::size(events), -1);
       for (int i = 0; i < ready; ++i) {
         if (events[i].data.ptr == &wake_) {
-          answer_stored();
+          on_wake();
         } else {
           on_readable(static_cast<Connection*>(events[i].data.ptr));
         }
@@ -91,21 +90,31 @@ class IngestThread {
     }
   }
 
-  void answer_stored() {
+  void on_wake() {
     eventfd_t ignored = 0;
     eventfd_read(wake_, &ignored);
+    std::vector<int> adopted;
     std::vector<Connection*> stored;
     {
       const std::lock_guard lock(mutex_);
+      adopted.swap(adopted_);
       stored.swap(stored_);
     }
-    for (Connection* const connection : stored) {
-      connection->committing = false;
-      if (connection->gone) {
-        drop(connection);
-      } else {
-        answer(*connection, "200 OK", fmt::format(R"({{"accepted": {}}})", connection->records));
-      }
+    for (const int fd : adopted) {
+      auto* const connection = new Connection;
+      connection->fd = fd;
+      connection->thread = this;
+      poller_.add(fd, connection, EPOLLIN);
+    }
+    for (Connection* const connection : stored) answer_stored(connection);
+  }
+
+  void answer_stored(Connection* connection) {
+    connection->committing = false;
+    if (connection->gone) {
+      drop(connection);
+    } else {
+      answer(*connection, "200 OK", fmt::format(R"({{"accepted": {}}})", connection->records));
     }
   }
 
@@ -121,7 +130,7 @@ class IngestThread {
   void drop(Connection* connection) {
     poller_.remove(connection->fd);
     if (connection->committing) {
-      connection->gone = true;  // answer_stored() comes back to it
+      connection->gone = true;  // until answer_stored()
       return;
     }
     close(connection->fd);
@@ -196,6 +205,7 @@ class IngestThread {
   char scratch_[16 << 10];
 
   std::mutex mutex_;
+  std::vector<int> adopted_;
   std::vector<Connection*> stored_;
 };
 
