@@ -21,7 +21,7 @@ struct FleetOptions {
   std::uint64_t seed = 1;
   std::uint32_t organisations = 1;  // at least 1; times endpoints at most kSubscribersMax
   std::uint32_t endpoints = 100;    // of each organisation, at least 1
-  std::uint64_t first_organisation_id = 1001;
+  std::uint64_t first_organisation_id = 1;
   std::int64_t start_ms = 1'767'225'600'000;  // simulated time: 2026-01-01
   Dialect dialect = Dialect::Emnify;
   bool all_types = false;  // begin with one event of each catalogued type
