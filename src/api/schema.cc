@@ -105,7 +105,9 @@ json masked_headers(const json& value) {
   if (!value.is_array()) return masked;
   for (const json& header : value) {
     const std::string_view text = header.is_string() ? text_of(header) : std::string_view();
-    masked.push_back(std::string(text.substr(0, text.find(':'))) + ":" + std::string(kMask));
+    const std::size_t colon = text.find(':');
+    const std::string_view name = colon == text.npos ? "" : text.substr(0, colon + 1);
+    masked.push_back(std::string(name) + std::string(kMask));
   }
   return masked;
 }

@@ -1,0 +1,203 @@
+#include "api/api_fixture.h"
+
+#include <nlohmann/json.hpp>
+
+namespace sluice::api {
+namespace {
+
+using catalog::StreamStatus;
+using dispatch::Command;
+using dispatch::StreamSnapshot;
+
+class Connector final : public connectors::Connector {
+ public:
+  Awaitable<connectors::SendOutcome> send(const connectors::RecordBatch&,
+                                          connectors::Deadline) override {
+    co_return connectors::SendOutcome{};
+  }
+  Awaitable<Result<void>> check(connectors::Deadline) override {
+    ++checks_made;
+    if (check_finds) co_return *check_finds;
+    co_return Result<void>();
+  }
+};
+
+constexpr std::string_view kSchema = R"({"type": "Test", "label": "Test", "fields": [
+  {"key": "url", "kind": "url", "required": true},
+  {"key": "headers", "kind": "headers", "default": []},
+  {"key": "key", "kind": "secret"},
+  {"key": "size", "kind": "integer", "default": 3000, "min": 1, "max": 10000}]})";
+
+Result<void> validate(const nlohmann::json& credentials) {
+  if (credentials.at("url") != "ftp://a/") return {};
+  return Error{ErrorCode::InvalidArgument, "url: must be http or https"};
+}
+
+std::unique_ptr<connectors::Connector> make(const connectors::Destination&,
+                                            const connectors::ConnectorContext&) {
+  return std::make_unique<Connector>();
+}
+
+constexpr connectors::ConnectorDescriptor kDescriptor{
+    .type = "Test",
+    .id = 1,
+    .schema_json = kSchema,
+    .validate = &validate,
+    .limits = [](const nlohmann::json&) { return connectors::BatchLimits{}; },
+    .create = &make};
+
+class Target final : public http::Responder::Target {
+ public:
+  void answer(std::optional<http::Response> response) override {
+    promise.set_value(response ? std::move(*response) : http::Response{.status = 599});
+  }
+  std::promise<http::Response> promise;
+};
+
+Result<StreamSnapshot> conflict() { return Error{ErrorCode::Conflict, "not in this state"}; }
+
+// No client is ever reached by a Connector of this file.
+egress::HttpClient& no_client() {
+  static std::max_align_t nothing;
+  return reinterpret_cast<egress::HttpClient&>(nothing);
+}
+
+}  // namespace
+
+const connectors::ConnectorDescriptor& test_connector() { return kDescriptor; }
+
+void FakeDispatch::add(const catalog::Stream& stream) {
+  StreamSnapshot snapshot;
+  snapshot.status = stream.status;
+  snapshot.next_offset = stream.start;
+  set(stream.id, snapshot);
+}
+
+Awaitable<Result<StreamSnapshot>> FakeDispatch::command(StreamId stream, Command command) {
+  const MutexLock lock(mutex_);
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) co_return Error{ErrorCode::NotFound, "no such stream"};
+  StreamStatus& status = found->second.status;
+  switch (command) {
+    case Command::Resume:
+      if (status == StreamStatus::Error) co_return conflict();
+      status = StreamStatus::Running;
+      break;
+    case Command::Pause: status = StreamStatus::Paused; break;
+    case Command::Restart:
+      if (status == StreamStatus::Paused) co_return conflict();
+      status = StreamStatus::Running;
+      break;
+  }
+  co_return found->second;
+}
+
+Awaitable<Result<void>> FakeDispatch::remove(StreamId stream) {
+  const MutexLock lock(mutex_);
+  streams_.erase(stream);
+  co_return Result<void>();
+}
+
+std::optional<StreamSnapshot> FakeDispatch::snapshot(StreamId stream) const {
+  const MutexLock lock(mutex_);
+  const auto found = streams_.find(stream);
+  return found == streams_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void FakeDispatch::set(StreamId stream, StreamSnapshot snapshot) {
+  const MutexLock lock(mutex_);
+  streams_.insert_or_assign(stream, std::move(snapshot));
+}
+
+std::size_t FakeDispatch::size() const {
+  const MutexLock lock(mutex_);
+  return streams_.size();
+}
+
+ApiTest::ApiTest(Settings settings)
+    : connectors_{&kDescriptor}, contexts_{{no_client(), clock, "installation"}} {
+  check_finds.reset();
+  checks_made = 0;
+  std::string pattern = (std::filesystem::temp_directory_path() / "api-XXXXXX").string();
+  directory_ = ::mkdtemp(pattern.data());
+  catalog = *catalog::open_sqlite(directory_ + "/catalog.db");
+  const std::vector<catalog::Organisation> organisations = {{OrganisationId{1}, "One"},
+                                                            {OrganisationId{2}, "Two"}};
+  EXPECT_TRUE(catalog->register_organisations(organisations));
+  threads_ = std::make_unique<IoThreads>(1);
+  pool_ = std::make_unique<WorkerPool>("catalog", 2);
+  api_ = std::make_unique<Api>(settings,
+                               Dependencies{*threads_, clock, *catalog, *pool_, dispatch, log,
+                                            ingest, metrics, connectors_, contexts_},
+                               TokenKey{});
+  threads_->start();
+}
+
+ApiTest::~ApiTest() {
+  threads_->stop_and_join();
+  pool_.reset();
+  threads_.reset();
+  api_.reset();
+  catalog.reset();
+  std::filesystem::remove_all(directory_);
+}
+
+http::Response ApiTest::send(const Call& call) {
+  const auto target = std::make_shared<Target>();
+  std::future<http::Response> answered = target->promise.get_future();
+  http::RequestHead head;
+  const std::size_t question = std::min(call.target.find('?'), call.target.size());
+  head.method = call.method;
+  head.path = std::string_view(call.target).substr(0, question);
+  head.query = std::string_view(call.target).substr(std::min(question + 1, call.target.size()));
+  const std::string authorization = "Bearer " + call.token;
+  if (!call.token.empty()) head.headers.emplace_back("Authorization", authorization);
+  for (const auto& [name, value] : call.headers) head.headers.emplace_back(name, value);
+  boost::asio::post(threads_->loop(0), [&] {
+    auto decision = api_->on_head(head);
+    if (auto* response = std::get_if<http::Response>(&decision)) {
+      return target->answer(std::move(*response));
+    }
+    auto storage = std::make_unique<char[]>(call.body.size() + http::Body::kPadding);
+    std::copy(call.body.begin(), call.body.end(), storage.get());
+    api_->on_request(head, http::Body(std::move(storage), call.body.size()),
+                     http::Responder(target));
+  });
+  return answered.get();
+}
+
+std::string ApiTest::token(Role role, std::uint64_t organisation) const {
+  Identity identity{"tester", std::nullopt, role};
+  if (organisation != 0) identity.organisation = OrganisationId{organisation};
+  return sign_token(TokenKey{}, identity, clock.now(), WallTime{clock.now().ms + 60'000});
+}
+
+http::Response ApiTest::send(Role role, std::uint64_t organisation, Call call) {
+  call.token = token(role, organisation);
+  return send(call);
+}
+
+nlohmann::json ApiTest::expect(int status, const http::Response& response) {
+  EXPECT_EQ(response.status, status) << response.body;
+  return response.status == status ? nlohmann::json::parse(response.body) : nlohmann::json();
+}
+
+std::string ApiTest::expect_token(const http::Response& response) {
+  const nlohmann::json body = nlohmann::json::parse(response.body);
+  EXPECT_EQ(body.at("error_code").get<int>() / 10, response.status) << response.body;
+  EXPECT_FALSE(body.at("message").get<std::string>().empty());
+  return body.at("error_token");
+}
+
+std::string ApiTest::body_for(const std::string& more) {
+  return R"({"data_stream_type": {"id": 1}, "destination": {"connection_type": "Test",
+             "credentials": {"url": "http://a/", "headers": ["X-Key: s3cret"], "key": "s3cret"}})" +
+         more + "}";
+}
+
+nlohmann::json ApiTest::create(std::uint64_t organisation) {
+  return expect(201, send(Role::Admin, organisation,
+                          {.method = "POST", .target = "/api/v2/data_stream", .body = body_for()}));
+}
+
+}  // namespace sluice::api

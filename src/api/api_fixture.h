@@ -1,0 +1,131 @@
+#pragma once
+// An Api on one loop, with a real catalog in a temporary directory and stand-ins for what lies
+// around it. For the tests of this folder.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/api.h"
+#include "base/mutex.h"
+#include "http/error_answer.h"
+#include "http/responder_target.h"
+
+namespace sluice::api {
+
+class FixedClock final : public Clock {
+ public:
+  WallTime now() const override { return {1'795'291'200'000}; }  // 2026-11-21T20:00:00Z
+  SteadyTime steady() const override { return SteadyTime(std::chrono::hours(1)); }
+};
+
+// Keeps each stream's state as delivery.md says it moves.
+class FakeDispatch final : public dispatch::Dispatch {
+ public:
+  void add(const catalog::Stream& stream) override;
+  Awaitable<Result<dispatch::StreamSnapshot>> command(StreamId stream,
+                                                      dispatch::Command command) override;
+  Awaitable<Result<void>> remove(StreamId stream) override;
+  std::optional<dispatch::StreamSnapshot> snapshot(StreamId stream) const override;
+  void stop(std::uint32_t) override {}
+
+  void set(StreamId stream, dispatch::StreamSnapshot snapshot);
+  std::size_t size() const;
+
+ private:
+  mutable Mutex mutex_;
+  std::map<StreamId, dispatch::StreamSnapshot> streams_ SLUICE_GUARDED_BY(mutex_);
+};
+
+class FakeLog final : public recordlog::RecordLog {
+ public:
+  void append(recordlog::AppendRequest, recordlog::AppendDone) override {}
+  void set_observer(recordlog::AppendObserver*) override {}
+  std::unique_ptr<recordlog::Reader> reader(OrganisationId, KindSet) override { return nullptr; }
+  Offset end(OrganisationId) const override { return Offset{42}; }
+  Result<Offset> offset_at(OrganisationId, WallTime time) override {
+    asked_for = time;
+    return Offset{7};
+  }
+  recordlog::Statistics statistics() const override { return {}; }
+  Result<void> health() const override {
+    if (fault.load() == nullptr) return {};
+    return Error{ErrorCode::Corruption, fault.load()};
+  }
+
+  std::optional<WallTime> asked_for;
+  std::atomic<const char*> fault = nullptr;
+};
+
+// Answers with what it was told.
+class FakeIngest final : public ingest::Ingest {
+ public:
+  std::optional<http::Response> refuse(const http::RequestHead& head,
+                                       const Identity&) const override {
+    if (head.header("content-type") != "text/plain") return std::nullopt;
+    return http::error_response(http::ErrorToken::UnsupportedMediaType, "no");
+  }
+  void handle(const http::RequestHead&, Kind kind, const Identity& identity, http::Body body,
+              http::Responder responder) override {
+    std::move(responder).send({.body = std::string(path_name(kind)) + " " + identity.subject + " " +
+                                       std::string(body.view())});
+  }
+};
+
+// The connection type "Test". What a check finds is set by a test.
+const connectors::ConnectorDescriptor& test_connector();
+inline std::optional<Error> check_finds;
+inline std::atomic<int> checks_made = 0;
+
+struct Call {
+  std::string method;
+  std::string target;
+  std::string body = "";
+  std::string token = "";
+  std::vector<std::pair<std::string, std::string>> headers = {};
+};
+
+class ApiTest : public testing::Test {
+ protected:
+  explicit ApiTest(Settings settings = {});
+  ~ApiTest() override;
+
+  http::Response send(const Call& call);
+  // With a token of `role`; organisation 0: bound to none.
+  http::Response send(Role role, std::uint64_t organisation, Call call);
+  std::string token(Role role, std::uint64_t organisation) const;
+
+  // The answer's JSON; null and a failed test when it has another status.
+  nlohmann::json expect(int status, const http::Response& response);
+  std::string expect_token(const http::Response& response);  // its error_token
+  nlohmann::json create(std::uint64_t organisation = 1);
+  static std::string body_for(const std::string& more = "");
+
+  FixedClock clock;
+  Metrics metrics;
+  FakeDispatch dispatch;
+  FakeLog log;
+  FakeIngest ingest;
+  std::unique_ptr<catalog::Catalog> catalog;
+
+ private:
+  std::string directory_;
+  std::vector<const connectors::ConnectorDescriptor*> connectors_;
+  std::vector<connectors::ConnectorContext> contexts_;
+  std::unique_ptr<IoThreads> threads_;
+  std::unique_ptr<WorkerPool> pool_;
+  std::unique_ptr<Api> api_;
+};
+
+}  // namespace sluice::api
