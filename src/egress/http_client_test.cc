@@ -14,7 +14,9 @@
 #include <fstream>
 #include <mutex>
 
+#include "egress/resolver.h"
 #include "egress/testing/run.h"
+#include "egress/testing/test_dns.h"
 #include "egress/testing/test_server.h"
 
 namespace sluice::egress {
@@ -539,6 +541,72 @@ TEST(HttpClientAddresses, AnAllowedHostAndPortHoldsForThatHostAndPortAlone) {
   EXPECT_FALSE(client.perform(post(fmt::format("http://localhost:{}/", other.port()))).has_value());
   EXPECT_FALSE(client.perform(post(url_of(server))).has_value());
   EXPECT_EQ(other.connections(), 0);
+}
+
+// An answer that mixes addresses does not smuggle the forbidden one in: 127.0.0.2 is allowed here,
+// 127.0.0.1, where a server listens, is not.
+TEST(HttpClientAddresses, OnlyTheAllowedOnesOfAnAnswerAreTried) {
+  TestServer server(answer_all);
+  testing::TestDns dns([](const std::string&) {
+    return Addresses{asio::ip::make_address("127.0.0.1"), asio::ip::make_address("127.0.0.2")};
+  });
+  Settings settings;
+  settings.allow = {"127.0.0.2/32"};
+  settings.dns_servers = dns.servers();
+  Client client(settings);
+  const auto result = client.perform(post(fmt::format("http://mixed.example:{}/", server.port())));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().message,
+            fmt::format("connection refused by 127.0.0.2:{}", server.port()));
+  EXPECT_EQ(server.connections(), 0);
+}
+
+// A name that was harmless when it was checked and turns inwards later (DNS rebinding).
+TEST(HttpClientAddresses, ANameThatTurnsInwardsIsRefused) {
+  TestServer server(answer_all);
+  std::atomic<bool> inwards = false;
+  testing::TestDns dns([&inwards](const std::string&) {
+    return Addresses{asio::ip::make_address(inwards ? "127.0.0.2" : "127.0.0.1")};
+  });
+  Settings settings;
+  settings.allow = {"127.0.0.1/32"};
+  settings.dns_servers = dns.servers();
+  settings.dns_cache = 0s;
+  Client client(settings);
+  const std::string url = fmt::format("http://rebind.example:{}/", server.port());
+  ASSERT_TRUE(client.perform(post(url)).has_value());
+  inwards = true;
+  EXPECT_EQ(client.perform(post(url)).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(client.probe(url).error().code, ErrorCode::InvalidArgument);
+  inwards = false;
+  EXPECT_TRUE(client.probe(url).has_value());
+}
+
+TEST(HttpClientAddresses, AChangedAnswerIsUsed) {
+  TestServer server(answer_all);
+  std::atomic<bool> moved = false;
+  testing::TestDns dns([&moved](const std::string&) {
+    return Addresses{asio::ip::make_address(moved ? "127.0.0.1" : "127.0.0.2")};
+  });
+  Settings settings = Client::local_settings();
+  settings.dns_servers = dns.servers();
+  settings.dns_cache = 0s;
+  Client client(settings);
+  const std::string url = fmt::format("http://moving.example:{}/", server.port());
+  EXPECT_EQ(client.perform(post(url)).error().code, ErrorCode::Unavailable);
+  moved = true;
+  EXPECT_TRUE(client.perform(post(url)).has_value());
+}
+
+TEST(HttpClientAddresses, ASilentDnsServerTimesOut) {
+  testing::TestDns dns([](const std::string&) { return std::nullopt; });
+  Settings settings;
+  settings.dns_servers = dns.servers();
+  Client client(settings);
+  const auto result = client.perform(post("http://tarpit.example/"), 100ms);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ErrorCode::Timeout);
+  EXPECT_EQ(result.error().message, "DNS gave no answer for tarpit.example in time");
 }
 
 TEST(HttpClientAddresses, TheEnvironmentsProxyIsIgnored) {
