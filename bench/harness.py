@@ -210,10 +210,10 @@ class Sluice:
 class Bench:
     """One run of one cell after the other."""
 
-    def __init__(self, programs, work_dir, scale=1.0, floor_threads=1, pin=False, perf=None):
+    def __init__(self, programs, scale=1.0, rate=0, floor_threads=1, pin=False, perf=None):
         self.programs = pathlib.Path(programs)
-        self.work_dir = pathlib.Path(work_dir)
         self.scale = scale
+        self.rate = rate
         self.floor_threads = floor_threads
         self.server_cores = {0} if pin else None
         self.other_cores = {1} if pin else None
@@ -249,7 +249,7 @@ class Bench:
     def load(self, url, token, records, body, organisations=1, connections=16, form="ndjson"):
         argv = [self.programs / "bench/bench_load", "--url", url,
                 "--body-records", body, "--records", records, "--organisations", organisations,
-                "--connections", connections, "--format", form]
+                "--connections", connections, "--format", form, "--rate", self.rate]
         if token:
             argv += ["--token", token]
         cores = self.other_cores

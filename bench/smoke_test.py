@@ -65,7 +65,7 @@ class Receiver(http.server.ThreadingHTTPServer):
 class Smoke(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.bench = harness.Bench(BUILD_DIR, self.directory)
+        self.bench = harness.Bench(BUILD_DIR)
 
     def receiver(self):
         receiver = Receiver()
