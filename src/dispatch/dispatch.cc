@@ -26,7 +26,8 @@ constexpr std::chrono::milliseconds kCatalogWritesEnd{10'000};
 
 Error unknown_stream() { return {ErrorCode::NotFound, "no such stream"}; }
 
-// Resumes the caller with what `start(done)` reports, on the caller's executor.
+// Resumes the caller with what `start(done)` reports, on the caller's executor. `start` must be a
+// named variable: GCC 12 destroys twice what a temporary lambda within a co_await captures.
 template <class Start>
 Awaitable<Result<void>> await_done(Start start) {
   return asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<void>)>(
@@ -73,12 +74,13 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     const Runner runner = find(stream);
     if (!runner) co_return unknown_stream();
     const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
-    const Result<void> done = co_await await_done([=](Done report) {
+    auto start = [=](Done report) {
       asio::post(loop->loop(), [=] {
         const Result<void> taken = runner->command(command);
         taken ? runner->await_catalog(report) : report(taken);
       });
-    });
+    };
+    const Result<void> done = co_await await_done(std::move(start));
     if (!done) co_return done.error();
     co_return runner->snapshot();
   }
@@ -87,12 +89,13 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     const Runner runner = take(stream);
     if (!runner) co_return unknown_stream();
     const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
-    co_return co_await await_done([=](Done report) {
+    auto start = [=](Done report) {
       asio::post(loop->loop(), [=] {
         loop->forget(*runner);
         runner->remove(report);
       });
-    });
+    };
+    co_return co_await await_done(std::move(start));
   }
 
   std::optional<StreamSnapshot> snapshot(StreamId stream) const override {

@@ -358,31 +358,28 @@ void StreamRunner::write_catalog() {
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([self = shared_from_this(), state = catalog_state()] {
     Shared& shared = *self->shared_;
-    const auto write = [&]() -> Result<void> {
-      auto stream = shared.catalog.stream(self->organisation(), self->id());
-      if (!stream) return stream.error();
-      if (!*stream) return Error{ErrorCode::NotFound, "the stream is not in the catalog"};
-      catalog::Stream& row = **stream;
-      row.status = state.status;
-      row.status_before_pause = state.before_pause;
-      row.last_error = state.last_error;
-      row.remote_status = state.remote_status;
-      row.revision = state.revision;
-      const auto updated = shared.catalog.update_stream(row, shared.clock.now());
-      if (!updated) return updated.error();
-      return {};
-    };
-    boost::asio::post(self->loop_,
-                      [self, state, result = write()] { self->catalog_written(state, result); });
+    catalog::Stream row = self->stream_;
+    row.status = state.status;
+    row.status_before_pause = state.before_pause;
+    row.last_error = state.last_error;
+    row.remote_status = state.remote_status;
+    row.revision = state.revision;
+    const auto updated = shared.catalog.update_stream(row, shared.clock.now());
+    Result<void> result;
+    if (!updated) result = updated.error();
+    boost::asio::post(self->loop_, [self, state, result = std::move(result)] {
+      self->catalog_written(state, result);
+    });
     shared.catalog_writes.done();
   });
 }
 
 void StreamRunner::catalog_written(const CatalogState& state, Result<void> result) {
   catalog_busy_ = false;
-  catalog_failing_ = !result;
+  // NotFound: it is being deleted, and there is nothing left to keep.
+  catalog_failing_ = !result && result.error().code != ErrorCode::NotFound;
   catalog_not_before_ = now() + kCatalogInterval;
-  if (result) {
+  if (!catalog_failing_) {
     catalog_has_ = state;
   } else if (!removed_) {
     logging::warn("stream state cannot be written to the catalog",
