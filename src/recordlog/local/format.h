@@ -40,7 +40,10 @@ struct SegmentHeader {
   std::uint32_t reserved = 0;
   std::uint64_t sequence = 0;
   std::int64_t created_ms = 0;
-  std::uint64_t reserved_more[2] = {0, 0};
+  // Behind the last synced byte of the segment before this one, if that has no footer (else 0):
+  // what lies there beyond is of a write that failed and must never be read.
+  std::uint64_t previous_end = 0;
+  std::uint64_t reserved_more = 0;
   std::uint64_t checksum = 0;  // of the bytes before it; so in every header below
 };
 static_assert(sizeof(SegmentHeader) == 64);

@@ -11,7 +11,7 @@ struct Footer {
   IndexHeader header;
 };
 
-Error damaged(std::string_view what) {
+Error damaged_index(std::string_view what) {
   return {ErrorCode::Corruption, "the segment's index is damaged: " + std::string(what)};
 }
 
@@ -19,7 +19,7 @@ Result<std::string> read_exactly(const File& file, std::uint64_t position, std::
   std::string bytes(count, '\0');
   const Result<std::size_t> got = file.read_at(position, bytes);
   if (!got) return got.error();
-  if (*got != count) return damaged("the file is too short");
+  if (*got != count) return damaged_index("the file is too short");
   return bytes;
 }
 
@@ -27,18 +27,18 @@ Result<Footer> read_footer(const File& file) {
   const Result<std::uint64_t> size = file.size();
   if (!size) return size.error();
   if (*size < sizeof(SegmentHeader) + sizeof(IndexHeader) + sizeof(Trailer)) {
-    return damaged("not sealed");
+    return damaged_index("not sealed");
   }
   const Result<std::string> end = read_exactly(file, *size - sizeof(Trailer), sizeof(Trailer));
   if (!end) return end.error();
   const auto trailer = read_trailer(*end);
-  if (!trailer || trailer->index_position > *size) return damaged("not sealed");
+  if (!trailer || trailer->index_position > *size) return damaged_index("not sealed");
   const Result<std::string> begin =
       read_exactly(file, trailer->index_position, sizeof(IndexHeader));
   if (!begin) return begin.error();
   const auto header = read_index_header(*begin);
   if (!header || trailer->index_position + header->frame_bytes + sizeof(Trailer) != *size) {
-    return damaged("its header");
+    return damaged_index("its header");
   }
   return Footer{trailer->index_position, *header};
 }
@@ -87,6 +87,18 @@ std::span<const IndexEntry> SegmentIndex::entries_of(OrganisationId organisation
 std::uint64_t SegmentIndex::memory_bytes() const {
   return sizeof(*this) + organisations.size() * sizeof(IndexOrganisation) +
          entries.size() * sizeof(IndexEntry);
+}
+
+IndexEntry make_entry(const ChunkHeader& header, std::uint64_t position, bool damaged) {
+  IndexEntry entry;
+  entry.first_offset = header.first_offset;
+  entry.stored_ms = header.stored_ms;
+  entry.position = static_cast<std::uint32_t>(position);
+  entry.frame_bytes = header.frame_bytes;
+  entry.count = header.count;
+  entry.kind = header.kind;
+  entry.flags = damaged ? IndexEntry::kDamaged : 0;
+  return entry;
 }
 
 void GrowingIndex::add(OrganisationId organisation, const IndexEntry& entry) {
@@ -158,7 +170,7 @@ Result<SegmentIndex> read_index(const File& file) {
                                                 header.frame_bytes - sizeof(IndexHeader));
   if (!body) return body.error();
   if (checksum_of(body->data(), body->size()) != header.body_checksum) {
-    return damaged("its entries");
+    return damaged_index("its entries");
   }
   SegmentIndex index;
   std::string_view left = *body;
@@ -166,7 +178,7 @@ Result<SegmentIndex> read_index(const File& file) {
   index.entries = take<IndexEntry>(left, header.entries);
   index.newest_stored = {header.newest_stored_ms};
   index.lost_records_max = header.lost_records_max;
-  if (!consistent(index)) return damaged("its tables disagree");
+  if (!consistent(index)) return damaged_index("its tables disagree");
   return index;
 }
 
@@ -179,7 +191,7 @@ Result<SegmentIndex> read_index_organisations(const File& file) {
                    std::size_t{header.organisations} * sizeof(IndexOrganisation));
   if (!table) return table.error();
   if (checksum_of(table->data(), table->size()) != header.organisations_checksum) {
-    return damaged("its organisations");
+    return damaged_index("its organisations");
   }
   SegmentIndex index;
   std::string_view left = *table;

@@ -34,6 +34,9 @@ struct SegmentIndex {
   std::uint64_t memory_bytes() const;
 };
 
+// The entry of a chunk whose frame lies at `position`.
+IndexEntry make_entry(const ChunkHeader& header, std::uint64_t position, bool damaged);
+
 // A segment's entries while chunks are still added.
 class GrowingIndex {
  public:

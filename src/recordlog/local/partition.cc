@@ -229,12 +229,7 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
   std::uint64_t records = 0;
   for (const PreparedChunk& chunk : chunks) {
     const ChunkHeader& header = *chunk.header;
-    const IndexEntry entry{.first_offset = header.first_offset,
-                           .stored_ms = header.stored_ms,
-                           .position = static_cast<std::uint32_t>(position),
-                           .frame_bytes = header.frame_bytes,
-                           .count = header.count,
-                           .kind = header.kind};
+    const IndexEntry entry = make_entry(header, position, /*damaged=*/false);
     entries_.push_back({chunk.organisation, entry});
     const Offset end{entry.end_offset()};
     if (!appended.empty() && appended.back().organisation == chunk.organisation) {
@@ -262,18 +257,19 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
 
 Result<void> Partition::begin_segment() {
   const SegmentId id{number_, next_sequence_};
-  Result<std::unique_ptr<SegmentWriter>> created = SegmentWriter::create(context_, id);
+  SegmentList list = *segments();
+  const bool cut_short = !list.empty() && !list.back()->sealed();
+  Result<std::unique_ptr<SegmentWriter>> created =
+      SegmentWriter::create(context_, id, cut_short ? list.back()->bytes() : 0);
   if (!created) {
     logging::error("cannot begin a segment", {{"reason", created.error().message}});
     context_.metrics.failures.add();
-    const Result<void> removed = context_.fs.remove(context_.segment_path(id));
-    if (!removed && removed.error().code != ErrorCode::NotFound) ++next_sequence_;
+    (void)context_.fs.remove(context_.segment_path(id));  // else the next attempt replaces it
     return created.error();
   }
   ++next_sequence_;
   writer_ = *std::move(created);
   active_ = std::make_shared<Segment>(id, context_.clock.now(), GrowingIndex(), writer_->end());
-  SegmentList list = *segments();
   list.push_back(active_);
   publish_segments(std::move(list));
   return {};

@@ -44,6 +44,8 @@ Result<void> write_all(File& file, std::uint64_t position, std::string_view byte
   return file.write_at(position, {&buffer, 1});
 }
 
+}  // namespace
+
 Result<std::unique_ptr<File>> create_anew(FileSystem& fs, const std::string& path) {
   const Result<bool> exists = fs.exists(path);
   if (!exists) return exists.error();
@@ -52,8 +54,6 @@ Result<std::unique_ptr<File>> create_anew(FileSystem& fs, const std::string& pat
   }
   return fs.open(path, OpenMode::CreateNew);
 }
-
-}  // namespace
 
 Result<void> replace_file(FileSystem& fs, const std::string& directory, const std::string& name,
                           std::string_view bytes) {

@@ -1,5 +1,5 @@
 #pragma once
-// The small files beside a partition's segments: `synced` and `offsets`.
+// The small files beside a partition's segments: `synced` and `offsets`, and how they are written.
 
 #include <cstdint>
 #include <memory>
@@ -18,6 +18,8 @@ namespace sluice::recordlog {
 // new one, and syncs it and the directory.
 Result<void> replace_file(FileSystem& fs, const std::string& directory, const std::string& name,
                           std::string_view bytes);
+// Creates a file in place of whatever a failed attempt left there.
+Result<std::unique_ptr<File>> create_anew(FileSystem& fs, const std::string& path);
 // NotFound if there is none. For files of a few MiB.
 Result<std::string> read_file(FileSystem& fs, const std::string& path);
 

@@ -9,6 +9,7 @@
 
 #include "base/logging.h"
 #include "base/units.h"
+#include "recordlog/local/partition_files.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -68,10 +69,7 @@ Result<void> Quarantine::copy(const File& file, const std::string& name, std::ui
                               std::uint64_t bytes) {
   const std::string path = directory_ + "/" + name;
   const std::string temporary = path + ".tmp";
-  if (const Result<bool> exists = fs_.exists(temporary); exists && *exists) {
-    if (auto removed = fs_.remove(temporary); !removed) return removed;
-  }
-  const Result<std::unique_ptr<File>> opened = fs_.open(temporary, OpenMode::CreateNew);
+  const Result<std::unique_ptr<File>> opened = create_anew(fs_, temporary);
   if (!opened) return opened.error();
   File& into = **opened;
   std::string part;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "recordlog/local/chunk_decode.h"
+
 namespace sluice::recordlog {
 namespace {
 
@@ -11,30 +13,6 @@ constexpr std::uint32_t kEntriesWalkedMax = 10'000;  // of unwanted kinds, in on
 constexpr int kListsTriedMax = 8;  // each time retention deleted what was being read
 
 Error corrupt(std::string_view what) { return {ErrorCode::Corruption, std::string(what)}; }
-
-// `frame` is whole and good.
-std::shared_ptr<const Chunk> make_chunk(std::unique_ptr<std::byte[]> frame,
-                                        const ChunkHeader& header) {
-  auto chunk = std::make_shared<Chunk>();
-  chunk->organisation = OrganisationId{header.organisation};
-  chunk->kind = *kind_from_byte(header.kind);
-  chunk->first = Offset{header.first_offset};
-  chunk->stored = {header.stored_ms};
-  const std::byte* at = frame.get() + sizeof(ChunkHeader) + header.marks_words * std::size_t{8};
-  chunk->columns = {reinterpret_cast<const RecordColumns*>(at), header.count};
-  at += chunk->columns.size_bytes();
-  chunk->starts = {reinterpret_cast<const std::uint32_t*>(at), std::size_t{header.count} + 1};
-  at += chunk->starts.size_bytes();
-  chunk->joined = {reinterpret_cast<const char*>(at), header.joined_bytes};
-  chunk->storage = std::move(frame);
-  return chunk;
-}
-
-bool starts_are_sound(const Chunk& chunk) {
-  const auto& starts = chunk.starts;
-  return starts.front() == 0 && starts.back() == chunk.joined.size() + 1 &&
-         std::adjacent_find(starts.begin(), starts.end(), std::greater_equal<>()) == starts.end();
-}
 
 }  // namespace
 
@@ -187,19 +165,12 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load_from_file(SegmentId segme
   const Result<std::size_t> got = (*file)->read_at(entry.position, {bytes, entry.frame_bytes});
   if (!got) return got.error();
   if (*got != entry.frame_bytes) return corrupt("the file ends in the chunk");
-  const auto header = read_chunk_header({bytes, entry.frame_bytes});
-  if (!header || header->frame_bytes != entry.frame_bytes ||
-      header->organisation != organisation_.value() || header->first_offset != entry.first_offset ||
-      header->count != entry.count) {
-    return corrupt("the chunk's header is damaged");
+  auto chunk = decode_chunk(std::move(frame), entry.frame_bytes);
+  if (chunk &&
+      ((*chunk)->organisation != organisation_ || (*chunk)->first != Offset{entry.first_offset} ||
+       (*chunk)->count() != entry.count)) {
+    return corrupt("the chunk is not the one that the index names");
   }
-  if (checksum_of(bytes + sizeof(ChunkHeader), entry.frame_bytes - sizeof(ChunkHeader)) !=
-      header->body_checksum) {
-    return corrupt("the chunk's checksum is wrong");
-  }
-  if (header->column_schema != kColumnSchema) return corrupt("unknown column schema");
-  auto chunk = make_chunk(std::move(frame), *header);
-  if (!starts_are_sound(*chunk)) return corrupt("the chunk's record starts are wrong");
   return chunk;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "base/units.h"
 #include "recordlog/local/scan.h"
 
 namespace sluice::recordlog {
@@ -37,16 +38,9 @@ Result<std::vector<Piece>> walk(const File& file, Piece& last) {
   }
 }
 
-IndexEntry entry_of(const Piece& piece) {
-  IndexEntry entry;
-  entry.first_offset = piece.header.first_offset;
-  entry.stored_ms = piece.header.stored_ms;
-  entry.position = static_cast<std::uint32_t>(piece.position);
-  entry.frame_bytes = static_cast<std::uint32_t>(piece.bytes);
-  entry.count = piece.header.count;
-  entry.kind = piece.header.kind;
-  entry.flags = piece.found == Found::DamagedChunk ? IndexEntry::kDamaged : 0;
-  return entry;
+std::uint64_t group_begin(const Piece& chunk) {
+  const std::uint64_t group_bytes = chunk.header.group_bytes;
+  return chunk.position - std::min(group_bytes, chunk.position);
 }
 
 class PartitionRecovery {
@@ -64,6 +58,7 @@ class PartitionRecovery {
   Result<void> recover_segment(std::uint64_t sequence, bool newest);
   Result<void> recover_unsealed(SegmentId id, bool newest);
   Result<void> check_header(const File& file, SegmentId id);
+  Result<void> make_durable(File& file, const ScannedSegment& scanned);
   bool move_to_quarantine(const File& file, SegmentId id, const ScannedSegment& scanned);
   std::shared_ptr<Segment> seal_or_keep(File& file, SegmentId id, ScannedSegment scanned);
   void take_offsets(const SegmentIndex& index);
@@ -81,6 +76,8 @@ Result<RecoveredPartition> PartitionRecovery::run() {
   const Result<std::vector<std::uint64_t>> sequences = list_segments();
   if (!sequences) return sequences.error();
   if (auto read = read_small_files(); !read) return read.error();
+  // What the last process renamed or created may not be on stable storage yet; we build on it.
+  if (auto synced = context_.fs.sync_directory(directory_); !synced) return synced.error();
   for (const std::uint64_t sequence : *sequences) {
     if (sequence != sequences->front()) report_missing(result_.next_sequence, sequence);
     result_.next_sequence = sequence + 1;
@@ -171,13 +168,17 @@ Result<void> PartitionRecovery::recover_unsealed(SegmentId id, bool newest) {
   const std::string path = context_.segment_path(id);
   const Result<std::unique_ptr<File>> file = context_.fs.open(path, OpenMode::ReadWrite);
   if (!file) return file.error();
-  const std::uint64_t synced =
-      mark_ && mark_->sequence == id.sequence ? mark_->position : std::uint64_t{0};
-  Result<ScannedSegment> scanned = scan_segment(**file, synced);
+  std::shared_ptr<const File> next_segment;
+  if (!newest) {
+    auto opened = context_.open_segment({id.partition, id.sequence + 1});
+    if (!opened && opened.error().code != ErrorCode::NotFound) return opened.error();
+    if (opened) next_segment = *opened;
+  }
+  const Result<SyncedEnd> end = find_synced_end(id.sequence, next_segment.get(), mark_);
+  if (!end) return end.error();
+  Result<ScannedSegment> scanned = scan_segment(**file, *end);
   if (!scanned) return scanned.error();
-  // What was read may be in the page cache only. It is about to be shown, so it
-  // must stay.
-  if (auto confirmed = (*file)->sync_data(); !confirmed) return confirmed;
+  if (auto confirmed = make_durable(**file, *scanned); !confirmed) return confirmed;
   const bool moved = move_to_quarantine(**file, id, *scanned);
   if (newest && moved && scanned->index.empty()) {
     context_.files.erase(id);
@@ -195,6 +196,23 @@ Result<void> PartitionRecovery::recover_unsealed(SegmentId id, bool newest) {
         std::make_shared<Segment>(id, WallTime{}, std::move(scanned->index), bytes));
   }
   return {};
+}
+
+// What was read is about to be shown, so it must stay, but it may be in the page cache only: of
+// the last commit group nobody knows whether its sync succeeded, and after one that failed Linux
+// takes the pages for clean. Written again, they are synced again.
+Result<void> PartitionRecovery::make_durable(File& file, const ScannedSegment& scanned) {
+  std::string bytes;
+  for (std::uint64_t at = scanned.last_group; at < scanned.frames_end; at += bytes.size()) {
+    bytes.resize(std::min(scanned.frames_end - at, 1 * kMiB));
+    const Result<std::size_t> got = file.read_at(at, bytes);
+    if (!got) return got.error();
+    if (*got == 0) break;
+    bytes.resize(*got);
+    const iovec buffer{bytes.data(), bytes.size()};
+    if (auto written = file.write_at(at, {&buffer, 1}); !written) return written;
+  }
+  return file.sync_data();
 }
 
 // False: a copy failed; the segment is to be left as it is, so that nothing
@@ -263,43 +281,65 @@ void PartitionRecovery::report_missing(std::uint64_t first, std::uint64_t end) {
 
 }  // namespace
 
-Result<ScannedSegment> scan_segment(const File& file, std::uint64_t synced_position) {
+Result<SyncedEnd> find_synced_end(std::uint64_t sequence, const File* next_segment,
+                                  const std::optional<SyncedMark>& mark) {
+  if (next_segment != nullptr) {
+    std::string bytes(sizeof(SegmentHeader), '\0');
+    const Result<std::size_t> got = next_segment->read_at(0, bytes);
+    if (!got) return got.error();
+    const auto header = read_segment_header(std::string_view(bytes).substr(0, *got));
+    if (header && header->previous_end > 0) return SyncedEnd{header->previous_end, true};
+  }
+  if (mark && mark->sequence == sequence) return SyncedEnd{mark->position, false};
+  return SyncedEnd{};
+}
+
+Result<ScannedSegment> scan_segment(const File& file, SyncedEnd synced) {
   Piece last{};
   const Result<std::vector<Piece>> walked = walk(file, last);
   if (!walked) return walked.error();
   const std::vector<Piece>& pieces = *walked;
   ScannedSegment scanned;
 
-  std::uint64_t safe = synced_position;  // below it, everything was on stable storage
+  std::uint64_t safe = synced.position;  // below it, everything was on stable storage
   if (last.found == Found::Index) {
     safe = last.position;
-  } else {
+  } else if (!synced.exact) {
     const auto good = std::find_if(pieces.rbegin(), pieces.rend(),
                                    [](const Piece& p) { return p.found == Found::Chunk; });
     if (good != pieces.rend()) {
-      safe = std::max(
-          safe, good->position - std::min<std::uint64_t>(good->header.group_bytes, good->position));
+      safe = std::max(safe, group_begin(*good));
     }
   }
   scanned.frames_end = sizeof(SegmentHeader);
+  scanned.last_group = scanned.frames_end;
   for (const Piece& piece : pieces) {
-    if (piece.found != Found::Chunk && piece.position >= safe) {
-      scanned.torn_tail = {piece.position,
-                           pieces.back().position + pieces.back().bytes - piece.position};
+    if (piece.position >= safe && (synced.exact || piece.found != Found::Chunk)) {
+      {
+        const std::uint64_t end = pieces.back().position + pieces.back().bytes;
+        scanned.torn_tail = ScannedSegment::Region{piece.position, end - piece.position, {}};
+      }
       break;
     }
     if (piece.found == Found::Unreadable) {
       scanned.index.add_lost(piece.bytes / kRecordBytesMin + 1);
     } else {
-      scanned.index.add(OrganisationId{piece.header.organisation}, entry_of(piece));
+      scanned.index.add(
+          OrganisationId{piece.header.organisation},
+          make_entry(piece.header, piece.position, piece.found == Found::DamagedChunk));
     }
-    if (piece.found != Found::Chunk) scanned.damage.push_back({piece.position, piece.bytes});
+    if (piece.found == Found::Unreadable) {
+      scanned.damage.push_back({piece.position, piece.bytes, {}});
+    } else if (piece.found == Found::DamagedChunk) {
+      scanned.damage.push_back({piece.position, piece.bytes, piece.header});
+    }
     scanned.frames_end = align_up(piece.position + piece.bytes);
+    if (piece.found == Found::Chunk) scanned.last_group = group_begin(piece);
   }
   if (!scanned.torn_tail && scanned.frames_end < safe) {
     const std::uint64_t gone = safe - scanned.frames_end;
     scanned.index.add_lost(gone / kRecordBytesMin + 1);
-    scanned.damage.push_back({scanned.frames_end, gone});
+    scanned.damage.push_back({scanned.frames_end, gone, {}});
   }
   return scanned;
 }

@@ -19,17 +19,27 @@ struct ScannedSegment {
   struct Region {
     std::uint64_t position = 0;
     std::uint64_t bytes = 0;
+    std::optional<ChunkHeader> chunk;  // damaged, but its header is good
   };
   GrowingIndex index;            // good chunks, and damaged ones whose header can be read
   std::uint64_t frames_end = 0;  // behind the last chunk that counts
+  std::uint64_t last_group = 0;  // where that chunk's commit group begins
   std::vector<Region> damage;    // was on stable storage once
   std::optional<Region> torn_tail;
 };
 
-// Walks a segment without (good) footer. Unreadable bytes are damage below
-// `synced_position` or in front of a later commit group, and a torn tail
-// otherwise: a group is synced before the next one is written.
-Result<ScannedSegment> scan_segment(const File& file, std::uint64_t synced_position);
+// Up to where a segment without footer is known to have been on stable storage.
+struct SyncedEnd {
+  std::uint64_t position = 0;
+  bool exact = false;  // what lies beyond is of a failed write, however good it looks
+};
+// From the header of the segment behind it (null: there is none), else from the mark.
+Result<SyncedEnd> find_synced_end(std::uint64_t sequence, const File* next_segment,
+                                  const std::optional<SyncedMark>& mark);
+
+// Walks a segment without (good) footer. Unreadable bytes are damage below `synced` or in front of
+// a later commit group, and a torn tail otherwise: a group is synced before the next is written.
+Result<ScannedSegment> scan_segment(const File& file, SyncedEnd synced);
 
 struct RecoveredPartition {
   SegmentList segments;

@@ -51,6 +51,11 @@ std::vector<Segment::FirstOffset> Segment::first_offsets(const SegmentIndex& ind
   return firsts;
 }
 
+bool Segment::sealed() const {
+  const MutexLock lock(mutex_);
+  return !growing_;
+}
+
 WallTime Segment::newest_stored() const {
   const MutexLock lock(mutex_);
   return growing_ ? growing_->newest_stored() : newest_stored_;
@@ -118,7 +123,7 @@ Result<std::shared_ptr<const SegmentIndex>> Segment::load_index(LogContext& cont
   if (!read) {
     logging::error("the index of a segment is damaged and was rebuilt from its chunks",
                    {{"file", context.segment_path(id_)}});
-    const Result<ScannedSegment> scanned = scan_segment(**file, /*synced_position=*/0);
+    const Result<ScannedSegment> scanned = scan_segment(**file, SyncedEnd{});
     if (!scanned) return scanned.error();
     read = scanned->index.finish();
   }

@@ -36,6 +36,8 @@ class Segment {
   Segment(SegmentId id, WallTime created, GrowingIndex index, std::uint64_t bytes);
 
   SegmentId id() const { return id_; }
+  bool sealed() const;
+  // Of the file; unless sealed, up to behind the last chunk that counts.
   std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   WallTime created() const { return created_; }
   WallTime newest_stored() const;

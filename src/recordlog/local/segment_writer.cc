@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "base/logging.h"
+#include "recordlog/local/partition_files.h"
 
 namespace sluice::recordlog {
 
-Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(LogContext& context, SegmentId id) {
-  Result<std::unique_ptr<File>> file =
-      context.fs.open(context.segment_path(id), OpenMode::CreateNew);
+Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(LogContext& context, SegmentId id,
+                                                             std::uint64_t previous_end) {
+  Result<std::unique_ptr<File>> file = create_anew(context.fs, context.segment_path(id));
   if (!file) return file.error();
   auto writer = std::unique_ptr<SegmentWriter>(new SegmentWriter(context, *std::move(file)));
   // A file system that cannot reserve space still works, only slower.
@@ -21,6 +22,7 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(LogContext& context
   header.partitions = context.settings.partitions;
   header.sequence = id.sequence;
   header.created_ms = context.clock.now().ms;
+  header.previous_end = previous_end;
   set_checksum(header);
   const iovec piece{&header, sizeof(header)};
   Result<void> result = writer->file_->write_at(0, {&piece, 1});

@@ -16,7 +16,9 @@ class SegmentWriter {
  public:
   // Creates the file, reserves its space and makes its name durable. On an
   // error there may be a file of that name.
-  static Result<std::unique_ptr<SegmentWriter>> create(LogContext& context, SegmentId id);
+  // `previous_end`: see SegmentHeader.
+  static Result<std::unique_ptr<SegmentWriter>> create(LogContext& context, SegmentId id,
+                                                       std::uint64_t previous_end);
 
   std::uint64_t end() const { return end_; }  // behind the last synced byte
   bool empty() const { return end_ == sizeof(SegmentHeader); }
