@@ -150,7 +150,7 @@ TEST_F(ServerLimits, StalledBodyIsTimedOut) {
 }
 
 TEST_F(ServerLimits, IdleConnectionIsClosedWithoutAWord) {
-  serve({.keep_alive_timeout_ms = 50});
+  serve({.keep_alive_timeout_ms = 1000});
   RawClient fresh = client();
   EXPECT_TRUE(fresh.closed_without_more());
   RawClient used = client();
@@ -166,7 +166,7 @@ TEST_F(ServerLimits, WhoDoesNotReadTheAnswerIsCutOff) {
   serve({.body_idle_timeout_ms = 50});
   RawClient c = client();
   ASSERT_TRUE(c.send(get("/")));
-  EXPECT_TRUE(metric_becomes("sluice_http_connections", 1));
+  EXPECT_TRUE(metric_becomes("sluice_http_requests_total{status_class=\"2xx\"}", 1));
   EXPECT_TRUE(metric_becomes("sluice_http_connections", 0));
   EXPECT_FALSE(c.read_answer());
   EXPECT_FALSE(c.timed_out());
@@ -272,7 +272,7 @@ TEST_F(ServerLimits, ManyBodiesThroughLittleMemory) {
 
 // Two that hold memory and both need more would wait for ever.
 TEST_F(ServerLimits, ChunkedBodiesThatBlockEachOtherEndWith503) {
-  serve({.body_idle_timeout_ms = 100, .body_bytes_in_memory_max = 100'000}, 1);
+  serve({.body_idle_timeout_ms = 1000, .body_bytes_in_memory_max = 100'000}, 1);
   const std::string part = fmt::format("{:x}\r\n{}\r\n", 45'000, std::string(45'000, 'h'));
   RawClient one = client();
   RawClient two = client();
@@ -284,10 +284,10 @@ TEST_F(ServerLimits, ChunkedBodiesThatBlockEachOtherEndWith503) {
   const auto second = two.read_answer();
   ASSERT_TRUE(first && second);
   for (int status : {first->status, second->status}) {
-    EXPECT_TRUE(status == 200 || status == 503 || status == 408) << status;
+    EXPECT_TRUE(status == 200 || status == 503) << status;
   }
   EXPECT_TRUE(metric_becomes("sluice_http_body_bytes_in_memory", 0));
-  EXPECT_EQ(client().ask(post("/", std::string(90'000, 'x')))->status, 200);
+  EXPECT_EQ(client().ask(post("/", "x"))->status, 200);
 }
 
 TEST_F(ServerLimits, MetricsCountWhatHappened) {
