@@ -168,8 +168,9 @@ class Sluice:
              "--listen", "127.0.0.1:0"], directory / "sluice.stderr", cores)
         try:
             if cell.organisations == 1:
-                self.token = self.make_token("ingest")
-                self.create_streams(cell, sink_url, [None], self.make_token("admin"))
+                self.token = self.make_token("ingest", FIRST_ORGANISATION)
+                admin = self.make_token("admin", FIRST_ORGANISATION)
+                self.create_streams(cell, sink_url, [None], admin)
             else:
                 self.token = self.make_token("operator")
                 # An organisation exists from its first record of the operator's feed.
@@ -181,10 +182,11 @@ class Sluice:
             self.process.stop()
             raise
 
-    def make_token(self, role):
+    def make_token(self, role, organisation=None):
+        bound = ["--organisation", str(organisation)] if organisation else []
         made = subprocess.run(
-            [self.binary, "token", "--organisation", str(FIRST_ORGANISATION), "--role", role,
-             "--data-dir", self.data], capture_output=True, text=True)
+            [self.binary, "token", "--role", role, *bound, "--data-dir", self.data],
+            capture_output=True, text=True)
         if made.returncode != 0:
             raise BenchError(f"no token: {made.stderr.strip()}")
         return made.stdout.strip()
