@@ -68,8 +68,7 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(const std::string& pa
   const std::string lock_path = path + "/LOCK";
   const int lock = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock < 0) {
-    return Error{ErrorCode::Io,
-                 fmt::format("cannot open {}: {}", lock_path, std::strerror(errno))};
+    return Error{ErrorCode::Io, fmt::format("cannot open {}: {}", lock_path, std::strerror(errno))};
   }
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
     ::close(lock);

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
 #include <sstream>
-#include <toml++/toml.h>
 #include <variant>
 
 #include "base/units.h"
@@ -69,10 +69,10 @@ Result<void> store(Settings& settings, const Setting& setting, std::uint64_t val
 Result<void> store_toml(Settings& settings, const Setting& setting, const toml::node& node) {
   if (const auto* text = std::get_if<std::string Settings::*>(&setting.member)) {
     if (!node.is_string()) return bad(setting, "a string");
-    settings.**text = node.as_string()->get();
+    settings.** text = node.as_string()->get();
   } else if (const auto* flag = std::get_if<bool Settings::*>(&setting.member)) {
     if (!node.is_boolean()) return bad(setting, "true or false");
-    settings.**flag = node.as_boolean()->get();
+    settings.** flag = node.as_boolean()->get();
   } else if (std::holds_alternative<std::uint64_t Settings::*>(setting.member)) {
     if (!node.is_integer() || node.as_integer()->get() < 0) {
       return bad(setting, "a whole number, zero or more");
@@ -93,10 +93,10 @@ Result<void> store_toml(Settings& settings, const Setting& setting, const toml::
 
 Result<void> store_text(Settings& settings, const Setting& setting, std::string_view value) {
   if (const auto* text = std::get_if<std::string Settings::*>(&setting.member)) {
-    settings.**text = value;
+    settings.** text = value;
   } else if (const auto* flag = std::get_if<bool Settings::*>(&setting.member)) {
     if (value != "true" && value != "false") return bad(setting, "true or false");
-    settings.**flag = value == "true";
+    settings.** flag = value == "true";
   } else if (std::holds_alternative<std::uint64_t Settings::*>(setting.member)) {
     std::uint64_t number = 0;
     const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
@@ -193,8 +193,9 @@ Result<void> check(const Settings& settings) {
         settings.listen));
   }
   if (settings.record_bytes_max > settings.body_bytes_max) {
-    return fault("limits.record_bytes_max is larger than limits.body_bytes_max: no such record "
-                 "could ever arrive");
+    return fault(
+        "limits.record_bytes_max is larger than limits.body_bytes_max: no such record "
+        "could ever arrive");
   }
   if (settings.data_dir.empty()) return fault("server.data_dir is empty: name a directory");
   constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};

@@ -145,6 +145,7 @@ class Receiver:
         self.answer = answer
         self.deliveries = []
         self.connections = set()
+        self.sockets = []
         self.lock = threading.Lock()
         outer = self
 
@@ -153,7 +154,11 @@ class Receiver:
             disable_nagle_algorithm = True
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                announced = int(self.headers["Content-Length"])
+                body = self.rfile.read(announced)
+                if len(body) < announced:  # the sender was killed
+                    self.close_connection = True
+                    return
                 delivery = Delivery({k.lower(): v for k, v in self.headers.items()}, body, 0)
                 decided = outer.answer(delivery)
                 with outer.lock:
@@ -182,6 +187,10 @@ class Receiver:
             def handle_error(self, request, client_address):
                 pass
 
+            def process_request(self, request, client_address):
+                outer.sockets.append(request)
+                super().process_request(request, client_address)
+
         self.server = Listener(("127.0.0.1", port), Handler)
         scheme = "http"
         if tls:
@@ -192,8 +201,14 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):
+        """Gone as a killed process is: kept-alive connections too."""
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.sockets:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def accepted(self):
         with self.lock:

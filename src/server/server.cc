@@ -1,0 +1,174 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "api/api.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/io_threads.h"
+#include "base/logging.h"
+#include "base/metrics.h"
+#include "base/worker_pool.h"
+#include "catalog/catalog.h"
+#include "connectors/connector.h"
+#include "dispatch/dispatch.h"
+#include "egress/http_client.h"
+#include "http/server.h"
+#include "ingest/ingest.h"
+#include "recordlog/local/local_log.h"
+#include "server/data_directory.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::uint32_t kRequestsGraceMs = 3000;
+constexpr std::uint32_t kDeliveriesGraceMs = 5000;
+constexpr std::size_t kCatalogThreads = 2;
+
+std::size_t io_thread_count(const Settings& settings) {
+  if (settings.io_threads != 0) return settings.io_threads;
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+logging::Level level(const std::string& name) {
+  if (name == "debug") return logging::Level::Debug;
+  if (name == "warn") return logging::Level::Warn;
+  if (name == "error") return logging::Level::Error;
+  return logging::Level::Info;
+}
+
+egress::Settings egress_settings(const Settings& settings) {
+  egress::Settings egress;
+  egress.allow = settings.allow;
+  egress.proxy = settings.proxy;
+  egress.ca_file = settings.ca_file;
+  egress.connections_per_host_max = static_cast<std::uint32_t>(settings.connections_per_host_max);
+  egress.connections_max = static_cast<std::uint32_t>(settings.egress_connections_max);
+  return egress;
+}
+
+http::Settings http_settings(const Settings& settings) {
+  http::Settings http;
+  http.address = settings.listen;
+  http.limits.header_bytes_max = settings.header_bytes_max;
+  http.limits.connections_max = static_cast<std::uint32_t>(settings.connections_max);
+  http.limits.body_bytes_in_memory_max = settings.body_bytes_in_memory_max;
+  return http;
+}
+
+}  // namespace
+
+// In the order of construction; taken down from the end.
+struct Server::Graph {
+  explicit Graph(std::size_t io_threads) : threads(io_threads) {}
+
+  std::unique_ptr<DataDirectory> data_directory;
+  SystemClock clock;
+  Metrics metrics;
+  IoThreads threads;
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<WorkerPool> catalog_pool;
+  std::unique_ptr<recordlog::LocalLog> log;
+  std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
+  std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
+  std::unique_ptr<dispatch::Dispatch> dispatch;
+  std::unique_ptr<ingest::Ingest> ingest;
+  std::unique_ptr<api::Api> api;
+  std::unique_ptr<http::Server> http;
+
+  Result<void> open_storage(const Settings& settings);
+  Result<void> open_delivery(const Settings& settings);
+  Result<void> open_front(const Settings& settings);
+};
+
+Result<void> Server::Graph::open_storage(const Settings& settings) {
+  auto opened_directory = DataDirectory::open(settings.data_dir);
+  if (!opened_directory) return opened_directory.error();
+  data_directory = std::move(*opened_directory);
+
+  auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir));
+  if (!opened_catalog) return opened_catalog.error();
+  catalog = std::move(*opened_catalog);
+  catalog_pool = std::make_unique<WorkerPool>("catalog", kCatalogThreads);
+
+  recordlog::LocalSettings log_settings;
+  log_settings.directory = log_directory(settings.data_dir);
+  log_settings.segment_bytes = settings.segment_bytes;
+  log_settings.retention_s = static_cast<std::int64_t>(settings.retention_days) * 24 * 3600;
+  auto opened_log = recordlog::open_local(log_settings, {posix_file_system(), clock, metrics});
+  if (!opened_log) return opened_log.error();
+  log = std::move(*opened_log);
+  return {};
+}
+
+Result<void> Server::Graph::open_delivery(const Settings& settings) {
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    http_clients.push_back(
+        std::make_unique<egress::HttpClient>(threads.loop(i), clock, egress_settings(settings)));
+    connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation()});
+  }
+  dispatch::Settings dispatch_settings;
+  dispatch_settings.journal_directory = journal_directory(settings.data_dir);
+  auto opened = dispatch::Dispatch::open(
+      dispatch_settings, {threads, posix_file_system(), clock, *log, *catalog, *catalog_pool,
+                          metrics, connector_contexts});
+  if (!opened) return opened.error();
+  dispatch = std::move(*opened);
+
+  auto streams = catalog->all_streams();
+  if (!streams) return streams.error();
+  for (const catalog::Stream& stream : *streams) dispatch->add(stream);
+  return {};
+}
+
+Result<void> Server::Graph::open_front(const Settings& settings) {
+  const std::string& installation = data_directory->installation();
+  auto opened = ingest::Ingest::open({.body_bytes_max = settings.body_bytes_max,
+                                      .record_bytes_max = settings.record_bytes_max,
+                                      .redact_tokens = settings.redact_tokens,
+                                      .installation = installation},
+                                     {threads, *log, *catalog, *catalog_pool, metrics});
+  if (!opened) return opened.error();
+  ingest = std::move(*opened);
+
+  const auto key = api::load_or_create_token_key(token_key_path(settings.data_dir));
+  if (!key) return key.error();
+  api = std::make_unique<api::Api>(
+      api::Settings{.metrics_public = is_loopback(settings.listen),
+                    .record_body_bytes_max = settings.body_bytes_max},
+      api::Dependencies{threads, clock, *catalog, *catalog_pool, *dispatch, *log, *ingest, metrics,
+                        connectors::connector_table(), connector_contexts},
+      *key);
+
+  auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);
+  if (!listening) return listening.error();
+  http = std::move(*listening);
+  return {};
+}
+
+Result<std::unique_ptr<Server>> Server::start(const Settings& settings) {
+  logging::set_level(level(settings.level));
+  auto graph = std::make_unique<Graph>(io_thread_count(settings));
+  if (auto done = graph->open_storage(settings); !done) return done.error();
+  if (auto done = graph->open_delivery(settings); !done) return done.error();
+  if (auto done = graph->open_front(settings); !done) return done.error();
+  graph->threads.start();
+  logging::info(
+      "listening",
+      {{"url", graph->http->url()}, {"data_dir", settings.data_dir}, {"version", SLUICE_VERSION}});
+  return std::unique_ptr<Server>(new Server(std::move(graph)));
+}
+
+Server::Server(std::unique_ptr<Graph> graph) : graph_(std::move(graph)) {}
+
+Server::~Server() {
+  graph_->http->stop(kRequestsGraceMs);
+  graph_->dispatch->stop(kDeliveriesGraceMs);
+  graph_->threads.stop_and_join();
+}
+
+std::string Server::url() const { return graph_->http->url(); }
+
+}  // namespace sluice::server

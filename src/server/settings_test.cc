@@ -1,0 +1,86 @@
+#include "server/settings.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace sluice::server {
+namespace {
+
+class SettingsFile : public testing::Test {
+ protected:
+  ~SettingsFile() override { std::remove(path_.c_str()); }
+
+  Result<Settings> load(const std::string& text) {
+    std::ofstream(path_) << text;
+    return load_settings(path_);
+  }
+
+  std::string path_ = testing::TempDir() + "sluice-settings-test.toml";
+};
+
+TEST_F(SettingsFile, TheFileOverridesDefaultsAndTheEnvironmentTheFile) {
+  setenv("SLUICE_LIMITS_CONNECTIONS_MAX", "77", 1);
+  setenv("SLUICE_EGRESS_ALLOW", "10.0.0.0/8,127.0.0.1:9", 1);
+  const auto settings = load(
+      "[server]\nlisten = \"127.0.0.1:9\"\n[limits]\nconnections_max = 5\nheader_bytes_max = "
+      "2048\n");
+  unsetenv("SLUICE_LIMITS_CONNECTIONS_MAX");
+  unsetenv("SLUICE_EGRESS_ALLOW");
+  ASSERT_TRUE(settings.has_value()) << settings.error().message;
+  EXPECT_EQ(settings->listen, "127.0.0.1:9");
+  EXPECT_EQ(settings->connections_max, 77u);
+  EXPECT_EQ(settings->header_bytes_max, 2048u);
+  EXPECT_EQ(settings->allow, (std::vector<std::string>{"10.0.0.0/8", "127.0.0.1:9"}));
+  EXPECT_EQ(settings->retention_days, 20u);
+  EXPECT_TRUE(check(*settings).has_value());
+}
+
+TEST_F(SettingsFile, FaultsNameTheSettingAndWhatWouldBeRight) {
+  const std::pair<const char*, const char*> faults[] = {
+      {"[server]\nlisten = 1\n", "server.listen must be a string"},
+      {"[server]\ncolour = 1\n", "unknown setting server.colour"},
+      {"listen = 1\n", "stand in sections"},
+      {"[ingest]\nredact_tokens = \"yes\"\n", "true or false"},
+      {"[recordlog]\nsegment_bytes = 1\n", "recordlog.segment_bytes must be from 1048576"},
+      {"[recordlog]\nsegment_bytes = -1\n", "zero or more"},
+      {"[egress]\nallow = [1]\n", "a list of strings"},
+      {"x", "line 1"},
+  };
+  for (const auto& [text, message] : faults) {
+    const auto settings = load(text);
+    ASSERT_FALSE(settings.has_value()) << text;
+    EXPECT_NE(settings.error().message.find(message), std::string::npos)
+        << settings.error().message;
+  }
+}
+
+TEST(SettingsCheck, RefusesWhatMakesNoSenseTogether) {
+  Settings open_to_the_world;
+  open_to_the_world.listen = "0.0.0.0:8080";
+  EXPECT_FALSE(check(open_to_the_world).has_value());
+  open_to_the_world.insecure = true;
+  EXPECT_TRUE(check(open_to_the_world).has_value());
+
+  Settings records_beyond_bodies;
+  records_beyond_bodies.body_bytes_max = 1024;
+  EXPECT_FALSE(check(records_beyond_bodies).has_value());
+
+  Settings level;
+  level.level = "loud";
+  EXPECT_FALSE(check(level).has_value());
+}
+
+TEST(SettingsCheck, KnowsLoopback) {
+  for (const char* address : {"127.0.0.1:0", "127.1.2.3:80", "[::1]:80", "localhost:80"}) {
+    EXPECT_TRUE(is_loopback(address)) << address;
+  }
+  for (const char* address : {"0.0.0.0:0", "[::]:80", "192.0.2.1:80", "example.com:80"}) {
+    EXPECT_FALSE(is_loopback(address)) << address;
+  }
+}
+
+}  // namespace
+}  // namespace sluice::server
