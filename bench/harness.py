@@ -301,7 +301,7 @@ class Bench:
             "written_per_byte":
                 (io_after["write_bytes"] - io_before["write_bytes"]) / load["body_bytes"],
             "wchar_per_byte": (io_after["wchar"] - io_before["wchar"]) / load["body_bytes"],
-            "foreign_cpu": max(0.0, foreign) / (elapsed * os.cpu_count()),
+            "foreign_cpu": min(1.0, max(0.0, foreign) / (elapsed * os.cpu_count())),
         }
         if cell.backlog:
             result["catch_up_per_s"] = delivered / (sink_after["last_s"] - sink_after["first_s"])
