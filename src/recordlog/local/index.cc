@@ -201,10 +201,4 @@ Result<SegmentIndex> read_index_organisations(const File& file) {
   return index;
 }
 
-Result<std::uint64_t> read_index_position(const File& file) {
-  const Result<Footer> footer = read_footer(file);
-  if (!footer) return footer.error();
-  return footer->position;
-}
-
 }  // namespace sluice::recordlog

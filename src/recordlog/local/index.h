@@ -64,7 +64,4 @@ std::string encode_footer(const SegmentIndex& index, std::uint64_t position);
 Result<SegmentIndex> read_index(const File& file);
 // The same without entries: what is kept in memory of a sealed segment.
 Result<SegmentIndex> read_index_organisations(const File& file);
-// Where the frames of a sealed segment end and its footer begins.
-Result<std::uint64_t> read_index_position(const File& file);
-
 }  // namespace sluice::recordlog
