@@ -59,12 +59,12 @@ class BodyReader {
     if (!named.id) {
       if (!options_.token) {
         fault(raw,
-              "organisation.id is missing, and the token is bound to no organisation: name it "
+              "organisation.id is missing, and the token has no organisation of its own: name it "
               "in the record or as ?organisation_id=");
       }
       return options_.token;
     }
-    if (options_.token && *options_.token != *named.id) {
+    if (options_.token_bound && options_.token && *options_.token != *named.id) {
       refusal_ = Refusal{http::ErrorToken::Forbidden,
                          fmt::format("The record at index {} belongs to organisation {}, but this "
                                      "token is bound to organisation {}.",

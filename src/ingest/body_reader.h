@@ -23,7 +23,8 @@ struct ReadOptions {
   Kind kind = Kind::Event;
   Framing framing = Framing::Json;
   std::optional<OrganisationId> requested = {};  // the request's: stands above the records' own
-  std::optional<OrganisationId> token = {};      // the one that the token is bound to
+  std::optional<OrganisationId> token = {};      // the token's own, for records that name none
+  bool token_bound = true;                       // records that name another are refused
   std::uint64_t record_bytes_max = 1 << 20;
   bool redact_tokens = true;
 };

@@ -117,6 +117,15 @@ TEST_F(BodyReaderTest, KeepsABoundTokenToItsOrganisation) {
   EXPECT_NE(refusal.message.find("index 2"), std::string::npos);
 }
 
+TEST_F(BodyReaderTest, AnUnboundTokensOrganisationIsForRecordsThatNameNone) {
+  options_.token = OrganisationId{5};
+  options_.token_bound = false;
+  const Batch batch = accept(usage(1) + "\n" + of_organisation(2, 6));
+  ASSERT_EQ(batch.groups.size(), 2u);
+  EXPECT_EQ(batch.groups[0].organisation, OrganisationId{5});
+  EXPECT_EQ(batch.groups[1].organisation, OrganisationId{6});
+}
+
 TEST_F(BodyReaderTest, NamesIndexAndLineOfEachBadRecord) {
   const Refusal refusal =
       refuse("\n" + usage(0) + "\nrubbish\r\n\n" + usage(2) + "\n{\"id\":3}\n{\"a\":\"\xFF\"}\n[]");

@@ -129,6 +129,7 @@ class Service final : public Ingest {
                            .framing = framing,
                            .requested = requested,
                            .token = identity.organisation,
+                           .token_bound = identity.bound(),
                            .record_bytes_max = settings_.record_bytes_max,
                            .redact_tokens = settings_.redact_tokens},
                           thread.parser);
@@ -142,7 +143,7 @@ class Service final : public Ingest {
         .groups = std::move(batch.groups),
         .payload = std::make_shared<Payload>(std::move(body), std::move(batch.rewritten))};
     // Whoever bound the token has registered its organisation.
-    auto unknown = identity.organisation ? std::vector<catalog::Organisation>()
+    auto unknown = identity.bound() ? std::vector<catalog::Organisation>()
                                          : thread.unknown_among(std::move(batch.organisations));
     if (unknown.empty()) return append(std::move(request), std::move(pending));
     boost::asio::co_spawn(

@@ -129,10 +129,13 @@ TEST_F(RequestHeadTest, ReadsTheQuery) {
 TEST_F(RequestHeadTest, KeepsABoundTokenToItsOrganisation) {
   with("Content-Type", "application/json");
   identity_.organisation = OrganisationId{7};
+  identity_.role = Role::Ingest;
   head_.query = "organisation_id=7";
   EXPECT_EQ(refusal(), std::nullopt);
   head_.query = "organisation_id=8";
   EXPECT_EQ(refusal(), ErrorToken::Forbidden);
+  identity_.role = Role::Operator;  // may write for all
+  EXPECT_EQ(refusal(), std::nullopt);
 }
 
 }  // namespace

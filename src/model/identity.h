@@ -27,8 +27,11 @@ constexpr std::optional<Role> role_from_name(std::string_view name) {
 // Who makes a request, as its verified token says.
 struct Identity {
   std::string subject;                         // `sub`
-  std::optional<OrganisationId> organisation;  // `org`; none: not bound to one
+  std::optional<OrganisationId> organisation;  // `org`
   Role role = Role::Viewer;
+
+  // Confined to its organisation. An operator's is what holds where nothing else says.
+  bool bound() const { return organisation && role != Role::Operator; }
 };
 
 }  // namespace sluice

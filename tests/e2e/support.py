@@ -99,8 +99,9 @@ class Sluice:
         if not isinstance(records, bytes):
             records = "".join(json.dumps(r, separators=(",", ":")) + "\n" for r in records).encode()
         headers = {"Content-Type": "application/x-ndjson"} | options.pop("headers", {})
-        return self.call("POST", f"/api/v2/records/{kind}", role="ingest",
-                         organisation=organisation, data=records, headers=headers, **options)
+        role = options.pop("role", "ingest")
+        return self.call("POST", f"/api/v2/records/{kind}", role=role, organisation=organisation,
+                         data=records, headers=headers, **options)
 
     def create_stream(self, url, organisation=1, type_id=2, **more):
         credentials = {"url": url} | more.pop("credentials", {})
