@@ -44,6 +44,8 @@ StreamMachine::StreamMachine(Options options, Start start)
       read_at_(start.cursor),
       saved_cursor_(start.cursor) {
   if (!start.entry) {
+    // Else a next life could not tell that its formatter is another.
+    freeze_next_ = true;
     actions_.changed = status_ != start.status;
     return;
   }

@@ -34,7 +34,8 @@ struct Actions {
 
 // Order of durability: a batch that was cut because nothing more was there is frozen before it is
 // first sent; one cut by size or bytes follows from the cursor, so that a crash cuts it the same
-// way. Settling is saved lazily: a crash repeats what was not saved, under the same ids.
+// way (only a stream's first of all is always frozen). Settling is saved lazily: a crash repeats
+// what was not saved, under the same ids.
 class StreamMachine {
  public:
   struct Options {
@@ -181,8 +182,8 @@ class StreamMachine {
   Phase phase_ = Phase::Ready;
   std::optional<Batch> reload_;  // head_'s records as they are read again, from load_at_ on
   Offset load_at_;
-  Batch next_;                                // gathers behind it
-  bool freeze_next_ = false;                  // the journal does not know revision_ yet
+  Batch next_;                // gathers behind it
+  bool freeze_next_ = false;  // the journal does not know revision_ and formatter yet
   std::optional<SteadyTime> sendable_since_;  // next_, for the linger
   std::optional<SteadyTime> last_begin_;      // of a batch, for the interval
 

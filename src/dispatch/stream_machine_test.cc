@@ -29,6 +29,15 @@ class Script {
     options.limits = limits;
     options.render_revision = 1;
     options.chance = [] { return 0.0; };
+    start.entry = cursor_at(Offset{0});
+  }
+
+  static JournalEntry cursor_at(Offset cursor) {
+    JournalEntry entry;
+    entry.stream = StreamId{5};
+    entry.cursor = cursor;
+    entry.render_revision = 1;
+    return entry;
   }
 
   // Stores without telling the machine.
@@ -464,7 +473,7 @@ TEST(StreamMachine, PausedStreamLooksOnceHowOldItsOldestRecordIs) {
 
 // ---- Starting again ----------------------------------------------------------------------------
 
-JournalEntry boundary_0_to_2() {
+JournalEntry boundary_10_to_12() {
   JournalEntry entry;
   entry.stream = StreamId{5};
   entry.kind = JournalEntry::Kind::Boundary;
@@ -480,9 +489,9 @@ JournalEntry boundary_0_to_2() {
 TEST(StreamMachineStart, FrozenBatchGoesAgainAsItWas) {
   Script s;
   s.lay(30);
-  s.start.entry = boundary_0_to_2();
+  s.start.entry = boundary_10_to_12();
   EXPECT_EQ(s.begin(), "freeze 10-12") << "it may have been in the page cache only";
-  EXPECT_EQ(*s.freezing, boundary_0_to_2());
+  EXPECT_EQ(*s.freezing, boundary_10_to_12());
   EXPECT_EQ(s.frozen(), "send 5-1-10-12 #1");
   EXPECT_EQ(s.batch().previous, Offset{9});
   EXPECT_EQ(s.batch().records, 3u);
@@ -493,17 +502,26 @@ TEST(StreamMachineStart, FrozenBatchGoesAgainAsItWas) {
 TEST(StreamMachineStart, CursorGoesOnWithTheSameCut) {
   Script s;
   s.lay(30);
-  s.start.entry = boundary_0_to_2();
+  s.start.entry = boundary_10_to_12();
   s.start.entry->kind = JournalEntry::Kind::Cursor;
   EXPECT_EQ(s.begin(), "send 5-1-10-19 #1");
   EXPECT_EQ(s.batch().previous, Offset{9});
+}
+
+TEST(StreamMachineStart, FirstBatchOfAllIsFrozenSoThatTheJournalKnowsTheFormatter) {
+  Script s;
+  s.lay(30);
+  s.start.entry.reset();
+  EXPECT_EQ(s.begin(), "freeze 0-9");
+  EXPECT_EQ(s.frozen(), "send 5-1-0-9 #1");
+  EXPECT_EQ(s.delivered(), "send 5-1-10-19 #1");
 }
 
 TEST(StreamMachineStart, NewerSettingsOrFormatterLetTheFrozenBatchGo) {
   for (const bool settings : {true, false}) {
     Script s;
     s.lay(30);
-    s.start.entry = boundary_0_to_2();
+    s.start.entry = boundary_10_to_12();
     if (settings) {
       s.start.revision = 2;
     } else {
@@ -523,7 +541,7 @@ TEST(StreamMachineStart, FrozenBatchThatLostRecordsIsCutAnewUnderTheNextRevision
     s.lay(1);
     s.lay(11);
     s.log.lose(kOrganisation, Offset{11}, loss);
-    s.start.entry = boundary_0_to_2();
+    s.start.entry = boundary_10_to_12();
     EXPECT_EQ(s.begin(), "freeze 10-12");
     EXPECT_EQ(s.frozen(), "freeze 10-20");
     EXPECT_EQ(s.freezing->revision, 3u);
@@ -540,7 +558,7 @@ TEST(StreamMachineStart, FrozenBatchThatAgedOutAltogetherIsPassedOverAndCounted)
   Script s;
   s.lay(20);
   s.log.lose(kOrganisation, Offset{0}, FakeLog::Loss::AgedOut);
-  s.start.entry = boundary_0_to_2();
+  s.start.entry = boundary_10_to_12();
   EXPECT_EQ(s.begin(), "freeze 10-12");
   EXPECT_EQ(s.frozen(), "");
   EXPECT_EQ(s.machine->losses().aged_out, 10u);
@@ -563,7 +581,7 @@ TEST(StreamMachineStart, CutWithALossInsideIsFrozenUnderANewRevision) {
 
 TEST(StreamMachineStart, CursorBeyondTheLogIsError) {
   Script s;
-  s.start.cursor = Offset{1};
+  s.start.entry = Script::cursor_at(Offset{1});
   EXPECT_EQ(s.begin(), "");
   EXPECT_EQ(s.machine->status(), StreamStatus::Error);
   EXPECT_TRUE(s.machine->last_error().starts_with("LogTruncated"));
