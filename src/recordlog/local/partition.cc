@@ -43,7 +43,7 @@ Partition::Partition(LogContext& context, std::uint32_t number, RecoveredPartiti
       last_stored_(recovered.last_stored),
       next_sequence_(recovered.next_sequence),
       mark_file_(context.fs, context.partition_directory(number)),
-      mark_due_(std::chrono::steady_clock::now()),
+      mark_due_(std::chrono::steady_clock::now() + kMarkEvery),
       retention_guard_(recovered.last_stored, context.settings.retention_s, context.clock),
       retention_due_(context.clock.steady()),
       ends_(next_offsets_),
