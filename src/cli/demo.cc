@@ -30,7 +30,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kOrganisation = 1001;  // the simulator's first
+constexpr std::uint64_t kOrganisation = 1;  // the simulator's first, and the examples'
 constexpr std::chrono::milliseconds kRefresh(500);
 constexpr std::int64_t kTokenMs = 30ll * 86'400'000;
 

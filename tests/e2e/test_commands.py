@@ -147,11 +147,16 @@ def test_damage_is_found_and_reported_and_the_rest_goes_on(sluice, receiver):
 def test_demo_shows_the_flow(binary, tmp_path):
     demo = subprocess.Popen([binary, "demo", "--data-dir", tmp_path / "demo", "--listen", "127.0.0.1:0"],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-    time.sleep(4)
+    shown = ""
+    while not re.search(r"usage records +Running +delivered +[1-9]\d+", shown) or \
+            not re.search(r"events +Running +delivered +[1-9]\d+", shown):
+        line = demo.stdout.readline()
+        assert line, demo.stderr.read()
+        shown += line
     demo.send_signal(signal.SIGINT)
     out, errors = demo.communicate(timeout=30)
     assert demo.returncode == 0, errors
-    assert "records/s" in out and "delivered" in out
+    assert "records/s" in shown and out.count("0 gaps, 0 out of order, 0 changed bodies") == 2, out
 
 
 def test_sigterm_stops_within_its_bound_with_dead_destinations(sluice, receivers):
