@@ -87,7 +87,8 @@ class Simulation {
   Simulation(std::uint64_t seed, Outline outline) : random_(seed), outline_(outline) {
     options_.stream = StreamId{5};
     options_.organisation = kOrganisation;
-    options_.limits = {static_cast<std::uint32_t>(1 + random_() % 20), 50 + random_() % 500};
+    choose_limits();
+    pace_ = 1 + random_() % 12;
     options_.delivery.initial = Milliseconds(10 + random_() % 3000);
     options_.delivery.error_after = std::chrono::seconds(one_in(3) ? 60 : 86'400);
     if (one_in(2)) options_.delivery.linger = Milliseconds(random_() % 2000);
@@ -103,6 +104,11 @@ class Simulation {
 
  private:
   bool one_in(std::uint64_t n) { return random_() % n == 0; }
+  void choose_limits() {
+    const std::uint64_t records = one_in(3) ? 1 + random_() % 5 : 1 + random_() % 100;
+    const std::uint64_t bytes = one_in(3) ? 30 + random_() % 100 : 30 + random_() % 5000;
+    options_.limits = {static_cast<std::uint32_t>(records), bytes};
+  }
 
   // ---- The machine's surroundings --------------------------------------------------------------
 
@@ -137,12 +143,13 @@ class Simulation {
     status_ = machine_->status();
     before_pause_ = machine_->before_pause();
     if (outline_.changes_settings && one_in(3)) {
-      options_.limits = {static_cast<std::uint32_t>(1 + random_() % 20), 50 + random_() % 500};
+      choose_limits();
       catalog_revision_ = machine_->revision() + 1;
     } else if (outline_.changes_settings && one_in(5)) {
       ++options_.render_revision;
       ++renderer_;
     }
+    if (outline_.loses_records && one_in(2)) lose();
     machine_.reset();
     now_ += Milliseconds(random_() % 5000);
     begin();
@@ -223,10 +230,14 @@ class Simulation {
     }
   }
 
+  // The oldest, or one of those that are on their way.
   void lose() {
-    if (chunks_.empty()) return;
     const bool age = one_in(2);
-    const std::size_t index = age ? aged_out_ : random_() % chunks_.size();
+    std::size_t index = aged_out_;
+    if (!age) {
+      while (index < chunks_.size() && chunks_[index].first < machine_->cursor()) ++index;
+      index += random_() % 4;
+    }
     if (index >= chunks_.size()) return;
     if (age) ++aged_out_;
     const auto& [first, count, kind] = chunks_[index];
@@ -238,7 +249,9 @@ class Simulation {
   void step() {
     switch (random_() % 16) {
       case 0:
-      case 1: store(); break;
+      case 1:
+        if (one_in(pace_)) store();
+        break;
       case 2:
       case 3:
         told_end_ = log_.end(kOrganisation);
@@ -353,6 +366,10 @@ class Simulation {
         last = offset;
         ASSERT_TRUE(wanted_.contains(offset));
         ASSERT_EQ(run.chunk->record(i), wanted_[offset]);
+        const auto [under, first_time] = batch_of_.emplace(offset, batch.webhook_id);
+        if (!outline_.loses_records && !outline_.changes_settings) {
+          ASSERT_EQ(under->second, batch.webhook_id) << "cut anew for no reason";
+        }
       }
     }
     ASSERT_EQ(last, batch.last);
@@ -379,6 +396,7 @@ class Simulation {
   StreamStatus before_pause_ = StreamStatus::Running;
   std::uint32_t catalog_revision_ = 1;
   int renderer_ = 0;
+  std::uint64_t pace_ = 1;  // how slowly records come
 
   Offset told_end_;
   bool freezing_ = false;
@@ -399,7 +417,8 @@ class Simulation {
   std::set<Offset> missing_;  // wanted, neither acknowledged nor lost
   bool loses_ = false;
   std::set<Offset> acknowledged_;
-  std::map<std::string, std::string> received_;
+  std::map<std::string, std::string> received_;  // bytes by webhook-id
+  std::map<Offset, std::string> batch_of_;       // the first webhook-id it came under
 };
 
 void simulate(Outline outline) {
