@@ -2,6 +2,8 @@
 
 #include <curl/curl.h>
 
+#include <boost/asio/post.hpp>
+
 #include "base/assert.h"
 
 namespace sluice::egress {
@@ -61,14 +63,17 @@ void CurlLoop::add(void* easy) {
 void CurlLoop::remove(void* easy) { curl_multi_remove_handle(multi_, easy); }
 
 void CurlLoop::set_timer(long timeout_ms) {
-  if (timeout_ms < 0) {
-    timer_.cancel();
+  timer_.cancel();
+  if (timeout_ms < 0) return;
+  const auto on_time = [this, alive = std::weak_ptr(alive_)](boost::system::error_code ec) {
+    if (!ec && !alive.expired()) act(CURL_SOCKET_TIMEOUT, 0);
+  };
+  if (timeout_ms == 0) {  // at every new transfer: spares the timer's system call
+    boost::asio::post(timer_.get_executor(), [on_time] { on_time({}); });
     return;
   }
   timer_.expires_after(std::chrono::milliseconds(timeout_ms));
-  timer_.async_wait([this, alive = std::weak_ptr(alive_)](boost::system::error_code ec) {
-    if (!ec && !alive.expired()) act(CURL_SOCKET_TIMEOUT, 0);
-  });
+  timer_.async_wait(on_time);
 }
 
 void CurlLoop::act(int fd, int events) {

@@ -25,8 +25,11 @@ namespace sluice::egress {
 struct Settings {
   // Exceptions to the address rules: networks ("10.0.0.0/8") or "host:port".
   std::vector<std::string> allow;
-  std::string proxy;    // "" = none; the environment's proxy variables are never read
-  std::string ca_file;  // "" = the system's certificate authorities
+  // "" = none; the environment's proxy variables are never read. A target is checked as far as its
+  // name resolves here, but the proxy resolves it again: it must itself refuse inner addresses.
+  // Nothing is reused behind it, every request has a connection of its own.
+  std::string proxy;
+  std::string ca_file;                          // "" = the system's certificate authorities
   std::uint32_t connections_per_host_max = 20;  // per organisation and host
   std::uint32_t connections_max = 2000;         // of this client
   std::chrono::seconds dns_cache{60};

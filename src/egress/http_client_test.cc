@@ -598,6 +598,22 @@ TEST(HttpClientAddresses, AChangedAnswerIsUsed) {
   EXPECT_TRUE(client.perform(post(url)).has_value());
 }
 
+TEST(HttpClientAddresses, AnIPv6LiteralIsConnectedTo) {
+  std::uint16_t port = 0;
+  {
+    TestServer server(answer_all);
+    port = server.port();
+  }
+  Settings settings;
+  settings.allow = {"::1/128"};
+  Client client(settings);
+  const auto result = client.perform(post(fmt::format("http://[0:0::1]:{}/", port)));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ErrorCode::Unavailable);
+  EXPECT_NE(result.error().message.find(fmt::format("[::1]:{}", port)), std::string::npos)
+      << result.error().message;
+}
+
 TEST(HttpClientAddresses, ASilentDnsServerTimesOut) {
   testing::TestDns dns([](const std::string&) { return std::nullopt; });
   Settings settings;
