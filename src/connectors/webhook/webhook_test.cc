@@ -95,7 +95,8 @@ TEST(WebhookConfig, HasTheDefaultsOfItsSchema) {
   EXPECT_EQ(config.size, 3000u);
   EXPECT_TRUE(config.headers.empty());
   EXPECT_EQ(config.shown_url, "https://example.com/in");
-  for (const json& field : json::parse(find_connector("RestAPI")->schema_json).at("fields")) {
+  const json schema = json::parse(find_connector("RestAPI")->schema_json);
+  for (const json& field : schema.at("fields")) {
     if (field.at("key") == "method") {
       EXPECT_EQ(field.at("default"), config.method);
     }
