@@ -21,19 +21,17 @@ namespace sluice::recordlog {
 
 class ManualClock final : public Clock {
  public:
-  WallTime now() const override { return {wall_ms_.load()}; }
+  WallTime now() const override { return {wall_begin_ms_ + passed_ms_}; }
   SteadyTime steady() const override {
-    return SteadyTime{std::chrono::milliseconds(steady_ms_.load())};
+    return SteadyTime{std::chrono::milliseconds(1'000'000 + passed_ms_)};
   }
-  void advance_s(std::int64_t seconds) {
-    wall_ms_ += seconds * 1000;
-    steady_ms_ += seconds * 1000;
-  }
-  void step_wall_s(std::int64_t seconds) { wall_ms_ += seconds * 1000; }
+  // One step for both clocks: no thread sees one of them before it and the other behind.
+  void advance_s(std::int64_t seconds) { passed_ms_ += seconds * 1000; }
+  void step_wall_s(std::int64_t seconds) { wall_begin_ms_ += seconds * 1000; }
 
  private:
-  std::atomic<std::int64_t> wall_ms_ = 1'700'000'000'000;
-  std::atomic<std::int64_t> steady_ms_ = 1'000'000;
+  std::atomic<std::int64_t> wall_begin_ms_ = 1'700'000'000'000;
+  std::atomic<std::int64_t> passed_ms_ = 0;
 };
 
 inline constexpr KindSet kAllKinds{Kind::Usage, Kind::Event, Kind::SensorEvent, Kind::Message};
