@@ -24,7 +24,9 @@ namespace asio = boost::asio;
 constexpr std::size_t kAnswerBodyBytesMax = 64 * kKiB;
 constexpr std::size_t kAnswerHeadBytesMax = 64 * kKiB;
 constexpr std::chrono::seconds kAfterStatus{1};  // for the answer's headers and body
-constexpr long kUploadBufferBytes = 256 * kKiB;
+// libcurl's bounds are 16 KiB and 2 MiB; a thousand streams with small bodies must not hold 256 MiB.
+constexpr std::uint64_t kUploadBufferBytesMin = 16 * kKiB;
+constexpr std::uint64_t kUploadBufferBytesMax = 256 * kKiB;
 constexpr long kIdleConnectionSeconds = 60;
 constexpr long kKeepAliveSeconds = 30;
 // libcurl must never look a name up by itself, so what it was given outlives every deadline.
@@ -196,7 +198,9 @@ void Transfer::set_request() {
     set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body_bytes_));
     set(easy, CURLOPT_READFUNCTION, on_read);
     set(easy, CURLOPT_READDATA, this);
-    set(easy, CURLOPT_UPLOAD_BUFFERSIZE, kUploadBufferBytes);
+    set(easy, CURLOPT_UPLOAD_BUFFERSIZE,
+        static_cast<long>(
+            std::clamp<std::uint64_t>(body_bytes_, kUploadBufferBytesMin, kUploadBufferBytesMax)));
   }
 }
 
