@@ -9,17 +9,15 @@
 
 namespace sluice::ingest {
 
-static_assert(http::Body::kPadding >= RecordParser::kPadding);
-
 namespace {
 
 class BodyReader {
  public:
-  BodyReader(http::Body& body, const ReadOptions& options, RecordParser& parser)
+  BodyReader(std::span<char> body, const ReadOptions& options, RecordParser& parser)
       : body_(body), options_(options), parser_(parser) {}
 
   std::variant<Batch, Refusal> read() {
-    Splitter splitter(body_.view(), options_.framing);
+    Splitter splitter({body_.data(), body_.size()}, options_.framing);
     while (const auto raw = splitter.next()) {
       take(*raw);
       if (refusal_) return *std::move(refusal_);
@@ -138,12 +136,13 @@ class BodyReader {
       for (std::size_t i = 1; i < group.records.size(); ++i) {
         const std::string_view before = group.records[i - 1].bytes;
         const char* const gap = before.data() + before.size();
-        if (group.records[i].bytes.data() == gap + 1) body_.data()[gap - body_.data()] = ',';
+        if (group.records[i].bytes.data() == gap + 1)
+          body_[static_cast<std::size_t>(gap - body_.data())] = ',';
       }
     }
   }
 
-  http::Body& body_;
+  std::span<char> body_;
   const ReadOptions& options_;
   RecordParser& parser_;
   Batch batch_;
@@ -157,7 +156,7 @@ class BodyReader {
 
 }  // namespace
 
-std::variant<Batch, Refusal> read_body(http::Body& body, const ReadOptions& options,
+std::variant<Batch, Refusal> read_body(std::span<char> body, const ReadOptions& options,
                                        RecordParser& parser) {
   return BodyReader(body, options, parser).read();
 }

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "catalog/catalog.h"
-#include "http/server.h"
 #include "ingest/record_parser.h"
 #include "ingest/refusal.h"
 #include "ingest/splitter.h"
@@ -50,7 +50,9 @@ inline constexpr std::size_t kOrganisationNameBytesMax = 256;
 //
 // The byte between two records of one group that are exactly one byte apart becomes a comma, so
 // that the log can write them as they lie; only when all of the body has been accepted.
-std::variant<Batch, Refusal> read_body(http::Body& body, const ReadOptions& options,
+//
+// RecordParser::kPadding bytes behind `body` are readable.
+std::variant<Batch, Refusal> read_body(std::span<char> body, const ReadOptions& options,
                                        RecordParser& parser);
 
 }  // namespace sluice::ingest

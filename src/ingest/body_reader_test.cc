@@ -27,7 +27,7 @@ class BodyReaderTest : public testing::Test {
   }
   Batch accept(std::string_view text) {
     body_ = make_body(text);
-    auto result = read_body(body_, options_, parser_);
+    auto result = read_body({body_.data(), body_.size()}, options_, parser_);
     if (const Refusal* const refusal = std::get_if<Refusal>(&result)) {
       ADD_FAILURE() << refusal->message << '\n' << answer(*refusal).body;
       return {};
@@ -36,7 +36,7 @@ class BodyReaderTest : public testing::Test {
   }
   Refusal refuse(std::string_view text) {
     body_ = make_body(text);
-    auto result = read_body(body_, options_, parser_);
+    auto result = read_body({body_.data(), body_.size()}, options_, parser_);
     EXPECT_TRUE(std::holds_alternative<Refusal>(result)) << text;
     EXPECT_EQ(body_.view(), text) << "a refused body is left alone";
     return std::holds_alternative<Refusal>(result) ? std::get<Refusal>(result) : Refusal{};

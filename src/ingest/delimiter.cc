@@ -16,8 +16,7 @@ constexpr std::size_t kBlock = 64;
 struct Marks {
   std::uint64_t quotes = 0;
   std::uint64_t backslashes = 0;
-  std::uint64_t opening = 0;
-  std::uint64_t closing = 0;
+  std::uint64_t brackets = 0;
 };
 
 // '[' and '{', ']' and '}' differ in this bit only, and from every other pair of characters.
@@ -28,17 +27,18 @@ static_assert(('[' | kBraceBit) == '{' && (']' | kBraceBit) == '}');
 
 Marks mark(const char* block) {
   Marks marks;
+#pragma GCC unroll 4
   for (unsigned i = 0; i < kBlock; i += 16) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + i));
     const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(kBraceBit));
-    const auto bits = [i](__m128i where, char wanted) {
-      const __m128i equal = _mm_cmpeq_epi8(where, _mm_set1_epi8(wanted));
+    const __m128i brackets = _mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')),
+                                          _mm_cmpeq_epi8(folded, _mm_set1_epi8('}')));
+    const auto bits = [i](__m128i equal) {
       return std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(equal))} << i;
     };
-    marks.quotes |= bits(bytes, '"');
-    marks.backslashes |= bits(bytes, '\\');
-    marks.opening |= bits(folded, '{');
-    marks.closing |= bits(folded, '}');
+    marks.quotes |= bits(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+    marks.backslashes |= bits(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+    marks.brackets |= bits(brackets);
   }
   return marks;
 }
@@ -48,11 +48,10 @@ Marks mark(const char* block) {
 Marks mark(const char* block) {
   Marks marks;
   for (unsigned i = 0; i < kBlock; ++i) {
-    const char byte = block[i];
-    marks.quotes |= std::uint64_t{byte == '"'} << i;
-    marks.backslashes |= std::uint64_t{byte == '\\'} << i;
-    marks.opening |= std::uint64_t{(byte | kBraceBit) == '{'} << i;
-    marks.closing |= std::uint64_t{(byte | kBraceBit) == '}'} << i;
+    const char folded = block[i] | kBraceBit;
+    marks.quotes |= std::uint64_t{block[i] == '"'} << i;
+    marks.backslashes |= std::uint64_t{block[i] == '\\'} << i;
+    marks.brackets |= std::uint64_t{folded == '{' || folded == '}'} << i;
   }
   return marks;
 }
@@ -79,6 +78,7 @@ std::uint64_t escaped(std::uint64_t backslashes, std::uint64_t& carry) {
 
 // Bit i is the parity of the bits up to i: between an opening quote and its closing one, 1.
 std::uint64_t parity_so_far(std::uint64_t bits) {
+#pragma GCC unroll 6
   for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
   return bits;
 }
@@ -95,15 +95,13 @@ std::size_t end_of_value(std::string_view text, std::size_t begin) {
     const std::uint64_t inside = parity_so_far(quotes) ^ in_string;
     in_string = std::uint64_t{0} - (inside >> 63);
 
-    const std::uint64_t closing = marks.closing & ~inside;
-    for (std::uint64_t brackets = (marks.opening & ~inside) | closing; brackets != 0;
+    for (std::uint64_t brackets = marks.brackets & ~inside; brackets != 0;
          brackets &= brackets - 1) {
-      const std::uint64_t lowest = brackets & (0 - brackets);
-      if ((closing & lowest) == 0) {
+      const std::size_t bracket = at + static_cast<std::size_t>(std::countr_zero(brackets));
+      if ((text.data()[bracket] | kBraceBit) == '{') {
         ++depth;
       } else if (--depth == 0) {
-        const std::size_t end = at + static_cast<std::size_t>(std::countr_zero(lowest)) + 1;
-        return end <= text.size() ? end : std::string_view::npos;
+        return bracket < text.size() ? bracket + 1 : std::string_view::npos;
       }
     }
   }

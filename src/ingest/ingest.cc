@@ -11,6 +11,9 @@
 #include "ingest/request_head.h"
 
 namespace sluice::ingest {
+
+static_assert(http::Body::kPadding >= RecordParser::kPadding);
+
 namespace {
 
 using http::ErrorToken;
@@ -124,7 +127,7 @@ class Service final : public Ingest {
     const auto& [framing, requested] = std::get<HeadOptions>(options);
 
     PerThread& thread = *threads_[head.io_thread];
-    auto read = read_body(body,
+    auto read = read_body({body.data(), body.size()},
                           {.kind = kind,
                            .framing = framing,
                            .requested = requested,
@@ -144,7 +147,7 @@ class Service final : public Ingest {
         .payload = std::make_shared<Payload>(std::move(body), std::move(batch.rewritten))};
     // Whoever bound the token has registered its organisation.
     auto unknown = identity.bound() ? std::vector<catalog::Organisation>()
-                                         : thread.unknown_among(std::move(batch.organisations));
+                                    : thread.unknown_among(std::move(batch.organisations));
     if (unknown.empty()) return append(std::move(request), std::move(pending));
     boost::asio::co_spawn(
         dependencies_.threads.loop(head.io_thread),

@@ -116,8 +116,7 @@ std::variant<HeadOptions, Refusal> read_head(const http::RequestHead& head,
                    "The Content-Encoding is not supported: send the body as it is."};
   }
   if (auto refusal = read_query(head.query, options.organisation)) return *std::move(refusal);
-  if (identity.bound() && options.organisation &&
-      *options.organisation != *identity.organisation) {
+  if (identity.bound() && options.organisation && *options.organisation != *identity.organisation) {
     return Refusal{ErrorToken::Forbidden,
                    fmt::format("This token is bound to organisation {} and cannot store records "
                                "for organisation {}.",

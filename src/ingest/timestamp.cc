@@ -1,45 +1,26 @@
 #include "ingest/timestamp.h"
 
+#include <algorithm>
+
 namespace sluice::ingest {
 namespace {
 
-// Takes digits from the front of a text; one bad character spoils the rest.
+// Reads digits at fixed places; whether all of them were digits is asked once, at the end.
 class Digits {
  public:
-  explicit Digits(std::string_view text) : at_(text.data()), end_(text.data() + text.size()) {}
+  explicit Digits(std::string_view text) : text_(text) {}
 
-  int number(int digits) {
-    if (end_ - at_ < digits) return fail();
-    int value = 0;
-    for (int i = 0; i < digits; ++i) {
-      const unsigned digit = static_cast<unsigned char>(*at_++) - unsigned{'0'};
-      if (digit > 9) return fail();
-      value = value * 10 + static_cast<int>(digit);
-    }
-    return value;
+  int one(std::size_t at) {
+    const unsigned digit = static_cast<unsigned char>(text_[at]) - unsigned{'0'};
+    valid_ &= digit <= 9;
+    return static_cast<int>(digit);
   }
-  bool take(char wanted) {
-    if (at_ == end_ || *at_ != wanted) return false;
-    ++at_;
-    return true;
-  }
-  void expect(char wanted) {
-    if (!take(wanted)) fail();
-  }
-  bool digit_next() const { return at_ != end_ && *at_ >= '0' && *at_ <= '9'; }
-  bool at_end() const { return at_ == end_; }
-  bool failed() const { return failed_; }
-
-  int fail() {
-    failed_ = true;
-    at_ = end_;
-    return 0;
-  }
+  int two(std::size_t at) { return one(at) * 10 + one(at + 1); }
+  bool valid() const { return valid_; }
 
  private:
-  const char* at_;
-  const char* end_;
-  bool failed_ = false;
+  std::string_view text_;
+  bool valid_ = true;
 };
 
 constexpr bool is_leap(int year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
@@ -60,52 +41,59 @@ constexpr std::int64_t days_since_epoch(int year, int month, int day) {
 static_assert(days_since_epoch(1970, 1, 1) == 0);
 static_assert(days_since_epoch(2000, 2, 29) == 11016);
 
-int milliseconds(Digits& digits) {
-  if (!digits.take('.')) return 0;
-  int value = digits.number(1) * 100;
-  int weight = 10;
-  for (int i = 1; i < 9 && digits.digit_next(); ++i, weight /= 10)
-    value += digits.number(1) * weight;
+// Takes `.` and 1 to 9 digits off the front of `rest`, if there.
+std::optional<int> take_milliseconds(std::string_view& rest) {
+  if (!rest.starts_with('.')) return 0;
+  const std::size_t end = std::min(rest.find_first_not_of("0123456789", 1), rest.size());
+  const std::string_view digits = rest.substr(1, end - 1);
+  if (digits.empty() || digits.size() > 9) return std::nullopt;
+  rest.remove_prefix(end);
+  int value = 0;
+  for (std::size_t i = 0; i < 3; ++i)
+    value = value * 10 + (i < digits.size() ? digits[i] - '0' : 0);
   return value;
 }
 
-int zone_minutes(Digits& digits) {
-  if (digits.at_end() || digits.take('Z')) return 0;
-  const bool negative = digits.take('-');
-  if (!negative) digits.expect('+');
-  const int hours = digits.number(2);
-  digits.take(':');
-  const int minutes = digits.number(2);
-  if (hours > 23 || minutes > 59) digits.fail();
-  return (hours * 60 + minutes) * (negative ? -1 : 1);
+// Minutes east of Greenwich.
+std::optional<int> zone_minutes(std::string_view zone) {
+  if (zone.empty() || zone == "Z") return 0;
+  const bool colon = zone.size() == 6 && zone[3] == ':';
+  if (!colon && zone.size() != 5) return std::nullopt;
+  if (zone[0] != '+' && zone[0] != '-') return std::nullopt;
+  Digits digits(zone);
+  const int hours = digits.two(1);
+  const int minutes = digits.two(colon ? 4 : 3);
+  if (!digits.valid() || hours > 23 || minutes > 59) return std::nullopt;
+  return (hours * 60 + minutes) * (zone[0] == '-' ? -1 : 1);
 }
 
 }  // namespace
 
 std::optional<std::int64_t> parse_timestamp(std::string_view text) {
+  constexpr std::size_t kSecondsEnd = std::string_view("YYYY-MM-DDTHH:MM:SS").size();
+  if (text.size() < kSecondsEnd) return std::nullopt;
+  if (text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':') return std::nullopt;
+  if (text[10] != 'T' && text[10] != ' ') return std::nullopt;
   Digits digits(text);
-  const int year = digits.number(4);
-  digits.expect('-');
-  const int month = digits.number(2);
-  digits.expect('-');
-  const int day = digits.number(2);
-  if (!digits.take('T')) digits.expect(' ');
-  const int hour = digits.number(2);
-  digits.expect(':');
-  const int minute = digits.number(2);
-  digits.expect(':');
-  int second = digits.number(2);
-  const int ms = milliseconds(digits);
-  const int zone = zone_minutes(digits);
-
-  if (digits.failed() || !digits.at_end()) return std::nullopt;
-  if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month)) return std::nullopt;
-  if (hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  const int year = digits.two(0) * 100 + digits.two(2);
+  const int month = digits.two(5);
+  const int day = digits.two(8);
+  const int hour = digits.two(11);
+  const int minute = digits.two(14);
+  int second = digits.two(17);
+  if (!digits.valid() || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
+      hour > 23 || minute > 59 || second > 60) {
+    return std::nullopt;
+  }
   if (second == 60) second = 59;
 
+  std::string_view rest = text.substr(kSecondsEnd);
+  const std::optional<int> ms = take_milliseconds(rest);
+  const std::optional<int> zone = zone_minutes(rest);
+  if (!ms || !zone) return std::nullopt;
   const std::int64_t minutes =
-      (days_since_epoch(year, month, day) * 24 + hour) * 60 + minute - zone;
-  return (minutes * 60 + second) * 1000 + ms;
+      (days_since_epoch(year, month, day) * 24 + hour) * 60 + minute - *zone;
+  return (minutes * 60 + second) * 1000 + *ms;
 }
 
 }  // namespace sluice::ingest

@@ -5,8 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
-
-#include <regex>
+#include <regex.h>
 
 #include "ingest/json_text.h"
 #include "ingest/padded_text.h"
@@ -37,6 +36,16 @@ struct Strict : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Strict> {
   int depth = 0;
 };
 
+const regex_t& number_pattern() {
+  static const regex_t kPattern = [] {
+    regex_t pattern;
+    const char* const number = "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][-+]?[0-9]+)?";
+    EXPECT_EQ(regcomp(&pattern, number, REG_EXTENDED), 0);
+    return pattern;
+  }();
+  return kPattern;
+}
+
 bool is_valid_json(std::string text) {
   for (const char c : text) {  // to RapidJSON a NUL is the end
     if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t') return false;
@@ -49,14 +58,10 @@ bool is_valid_json(std::string text) {
         reader.Parse<rapidjson::kParseValidateEncodingFlag | rapidjson::kParseNumbersAsStringsFlag>(
             stream, strict);
     if (result.Code() != rapidjson::kParseErrorNumberTooBig) return !result.IsError();
-    static const std::regex kNumber(R"(-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)");
-    std::smatch match;
-    const auto begin = text.cbegin() + static_cast<std::ptrdiff_t>(result.Offset());
-    if (!std::regex_search(begin, text.cend(), match, kNumber,
-                           std::regex_constants::match_continuous)) {
+    regmatch_t number;
+    if (regexec(&number_pattern(), text.c_str() + result.Offset(), 1, &number, 0) != 0)
       return false;
-    }
-    text.replace(begin, begin + match.length(), "0 ");
+    text.replace(result.Offset(), static_cast<std::size_t>(number.rm_eo), "0 ");
   }
 }
 
