@@ -77,15 +77,16 @@ std::string country(Dice& dice, const Network& network) {
 std::string usage(Dice& dice) {
   const Network& network = kNetworks[dice.number(0, kNetworks.size() - 1)];
   const bool sms = dice.percent(15);
-  std::string json = fmt::format(
-      R"({{"id":000000000000000,"cost":{}.{:010},"operator":{{"id":{},"name":"{}","country":{},"mnc":"{}"}},{},)",
-      dice.number(0, 2), dice.number(0, 9'999'999'999), dice.number(1, 999), network.name,
-      country(dice, network), network.mnc, organisation());
-  json += fmt::format(
-      R"("tariff":{{"id":{},"name":"Metered worldwide {}","ratezone":{{"id":{},"name":"Zone {}"}}}},)"
-      R"("traffic_type":{{"id":{},"description":"{}"}},)",
-      dice.number(10, 99), dice.number(1, 9), dice.number(100, 999), dice.number(1, 9), sms ? 6 : 5,
-      sms ? "SMS" : "Data");
+  std::string json =
+      fmt::format(R"({{"id":000000000000000,"cost":{}.{:010},)"
+                  R"("operator":{{"id":{},"name":"{}","country":{},"mnc":"{}"}},{},)",
+                  dice.number(0, 2), dice.number(0, 9'999'999'999), dice.number(1, 999),
+                  network.name, country(dice, network), network.mnc, organisation());
+  json += fmt::format(R"("tariff":{{"id":{},"name":"Metered worldwide {}",)"
+                      R"("ratezone":{{"id":{},"name":"Zone {}"}}}},)"
+                      R"("traffic_type":{{"id":{},"description":"{}"}},)",
+                      dice.number(10, 99), dice.number(1, 9), dice.number(100, 999),
+                      dice.number(1, 9), sms ? 6 : 5, sms ? "SMS" : "Data");
   if (dice.percent(75)) {
     json += endpoint(dice) + ",";
   } else {

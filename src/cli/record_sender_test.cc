@@ -107,7 +107,8 @@ TEST(RecordSender, ARefusalNamesTheRecords) {
   Script script;
   script.answers = {answer(422, R"({"error_code": 4221, "error_token": "InvalidRecord",
       "message": "2 of 9 records are invalid",
-      "errors": [{"index": 1, "line": 2, "message": "no id"}, {"index": 7, "message": "no time"}]})")};
+      "errors": [{"index": 1, "line": 2, "message": "no id"},
+                 {"index": 7, "message": "no time"}]})")};
   const Refused refused =
       std::get<Refused>(script.sender().send(Kind::Event, BodyForm::Lines, "{}"));
   EXPECT_EQ(refused.status, 422);

@@ -24,7 +24,7 @@ namespace asio = boost::asio;
 constexpr std::size_t kAnswerBodyBytesMax = 64 * kKiB;
 constexpr std::size_t kAnswerHeadBytesMax = 64 * kKiB;
 constexpr std::chrono::seconds kAfterStatus{1};  // for the answer's headers and body
-// libcurl's bounds are 16 KiB and 2 MiB; a thousand streams with small bodies must not hold 256 MiB.
+// libcurl takes 16 KiB to 2 MiB; a thousand streams with small bodies must not hold 256 MiB.
 constexpr std::uint64_t kUploadBufferBytesMin = 16 * kKiB;
 constexpr std::uint64_t kUploadBufferBytesMax = 256 * kKiB;
 constexpr long kIdleConnectionSeconds = 60;

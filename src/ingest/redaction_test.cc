@@ -28,7 +28,8 @@ TEST(Redaction, IsForTheEventsThatCarryTokens) {
 TEST(Redaction, ReplacesStringsWhoseKeyNamesASecret) {
   EXPECT_EQ(
       redacted(R"({"a":1 ,"token" : "s" , "activationTOKEN":"x","b":{"MyJwtHere":"\u0041\""}})"),
-      R"({"a":1 ,"token" : "redacted" , "activationTOKEN":"redacted","b":{"MyJwtHere":"redacted"}})");
+      R"({"a":1 ,"token" : "redacted" , "activationTOKEN":"redacted",)"
+      R"("b":{"MyJwtHere":"redacted"}})");
   EXPECT_EQ(redacted(R"({"to\u006Ben":"s","\u004aWT":""})"),
             R"({"to\u006Ben":"redacted","\u004aWT":"redacted"})");
   EXPECT_EQ(redacted(R"({"tokens":["a",["b"],1,null,{"c":"kept","token":"d"}]})"),

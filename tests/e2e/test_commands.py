@@ -1,11 +1,11 @@
 """The program's other commands, as a user types them."""
 
 import json
+import pathlib
 import re
 import signal
 import subprocess
 import time
-
 import pytest
 
 from support import event, wait_until
@@ -122,11 +122,11 @@ def test_log_inspect_and_verify(sluice, receiver):
 
 
 def test_damage_is_found_and_reported_and_the_rest_goes_on(sluice, receiver):
-    import pathlib
     for i in range(10):
         sluice.ingest("events", [event(i * 10 + j) for j in range(10)])
     assert sluice.stop() == 0
-    segment = max(pathlib.Path(sluice.data_dir, "log").rglob("*.seg"), key=lambda f: f.read_bytes().count(b"event_type"))
+    segments = pathlib.Path(sluice.data_dir, "log").rglob("*.seg")
+    segment = max(segments, key=lambda f: f.read_bytes().count(b"event_type"))
     data = bytearray(segment.read_bytes())
     at = data.index(b'"id":50')
     data[at + 6] ^= 1
@@ -146,7 +146,8 @@ def test_damage_is_found_and_reported_and_the_rest_goes_on(sluice, receiver):
 
 def test_demo_shows_the_flow(binary, tmp_path):
     demo = subprocess.Popen([binary, "demo", "--data-dir", tmp_path / "demo", "--listen", "127.0.0.1:0"],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            stdin=subprocess.DEVNULL)
     shown = ""
     while not re.search(r"usage records +Running +delivered +[1-9]\d+", shown) or \
             not re.search(r"events +Running +delivered +[1-9]\d+", shown):
