@@ -17,8 +17,9 @@ class Connector final : public connectors::Connector {
   }
   Awaitable<Result<void>> check(connectors::Deadline) override {
     ++checks_made;
-    if (check_finds) co_return *check_finds;
-    co_return Result<void>();
+    Result<void> found;
+    if (check_finds) found = *check_finds;
+    co_return found;
   }
 };
 
@@ -30,7 +31,7 @@ constexpr std::string_view kSchema = R"({"type": "Test", "label": "Test", "field
 
 Result<void> validate(const nlohmann::json& credentials) {
   if (credentials.at("url") != "ftp://a/") return {};
-  return Error{ErrorCode::InvalidArgument, "url: must be http or https"};
+  return Error{ErrorCode::InvalidArgument, "destination.credentials.url: must be http or https"};
 }
 
 std::unique_ptr<connectors::Connector> make(const connectors::Destination&,
@@ -95,7 +96,8 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::command(StreamId stream, Command
 Awaitable<Result<void>> FakeDispatch::remove(StreamId stream) {
   const MutexLock lock(mutex_);
   streams_.erase(stream);
-  co_return Result<void>();
+  Result<void> done;
+  co_return done;
 }
 
 std::optional<StreamSnapshot> FakeDispatch::snapshot(StreamId stream) const {

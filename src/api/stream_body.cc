@@ -119,6 +119,13 @@ const connectors::ConnectorDescriptor* parse_connection_type(const json& destina
   return connector;
 }
 
+// A connector names its property at the head of the message: "destination.credentials.url: ...".
+void add_connector_fault(std::string_view message, std::string_view path, Faults& faults) {
+  const std::size_t colon = message.find(": ");
+  if (!message.starts_with(path) || colon == message.npos) return faults.add(path, message);
+  faults.add(message.substr(0, colon), message.substr(colon + 2));
+}
+
 void parse_destination(const json& body, const ConnectorTable& table, NewStream& draft,
                        Faults& faults) {
   constexpr std::array<std::string_view, 6> kKnown = {"connection_type", "format", "credentials",
@@ -139,7 +146,7 @@ void parse_destination(const json& body, const ConnectorTable& table, NewStream&
       draft.connector->schema_json, given == nullptr ? json::object() : *given, kPath, faults);
   if (faults.size() != faults_before) return;
   const Result<void> valid = draft.connector->validate(credentials);
-  if (!valid) return faults.add(kPath, valid.error().message);
+  if (!valid) return add_connector_fault(valid.error().message, kPath, faults);
   draft.stream.destination = to_text(json{{"connection_type", draft.connector->type},
                                           {"format", "Json"},
                                           {"credentials", credentials}});

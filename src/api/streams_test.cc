@@ -180,7 +180,7 @@ TEST_F(StreamsTest, NamesTheFaultOfEachProperty) {
       {R"("destination": {"connection_type": "Test", "credentials": 1})",
        "destination.credentials"},
       {R"("destination": {"connection_type": "Test", "credentials": {"url": "ftp://a/"}})",
-       "destination.credentials"},
+       "destination.credentials.url"},
       {R"("name": null)", "name"},
       {R"("delivery": null)", "delivery"},
       {R"("delivery": {"preset": "1nce"})", "delivery.preset"},

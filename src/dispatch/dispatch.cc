@@ -56,7 +56,11 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     }
     log_.set_observer(this);
   }
-  ~DispatchImpl() override { stop(0); }
+  ~DispatchImpl() override {
+    stop(0);
+    const MutexLock lock(mutex_);
+    for (auto& [id, runner] : runners_) runner->close();
+  }
 
   void add(const catalog::Stream& stream) override {
     const std::shared_ptr<DispatchLoop>& loop = loop_of(stream.id);

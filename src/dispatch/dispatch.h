@@ -61,6 +61,7 @@ class Dispatch {
   // Reads the stream journal. Fails only if its directory cannot be used; damage in it is
   // quarantined and reported, and costs repeats, never records.
   static Result<std::unique_ptr<Dispatch>> open(Settings settings, Dependencies dependencies);
+  // After stop() and after the loops have stopped; before the log and the catalog pool.
   virtual ~Dispatch() = default;
 
   // Takes the stream over: goes on from the journal's boundary, else from stream.start. Also used
@@ -79,7 +80,7 @@ class Dispatch {
   virtual std::optional<StreamSnapshot> snapshot(StreamId stream) const = 0;
 
   // No new batch begins; requests under way get `grace_ms`, then are abandoned; cursors settled by
-  // then are durable. Blocks; not from an I/O thread.
+  // then are durable. Blocks; not from an I/O thread. The log takes no more appends by now.
   virtual void stop(std::uint32_t grace_ms) = 0;
 };
 

@@ -13,8 +13,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/units.h"
 #include "dispatch/fake_log.h"
 #include "dispatch/journal.h"
+#include "recordlog/local/local_log.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -251,7 +253,7 @@ class DispatchTest : public ::testing::Test {
         {root_ + "/journal"}, {*threads_,
                                posix_file_system(),
                                clock_,
-                               log_,
+                               *used_log_,
                                catalog_,
                                *pool_,
                                metrics_,
@@ -297,8 +299,11 @@ class DispatchTest : public ::testing::Test {
       for (; records.size() < chunk && count > 0; --count) {
         records.push_back(fmt::format("{}:{}", organisation, stored++));
       }
-      log_.store(OrganisationId{organisation}, Kind::Event, records, clock_.now());
+      put(OrganisationId{organisation}, records);
     }
+  }
+  virtual void put(OrganisationId organisation, const std::vector<std::string>& records) {
+    log_.store(organisation, Kind::Event, records, clock_.now());
   }
   std::vector<std::string> all_records(std::uint64_t organisation) {
     std::vector<std::string> records;
@@ -332,6 +337,7 @@ class DispatchTest : public ::testing::Test {
   std::string root_;
   SystemClock clock_;
   FakeLog log_;
+  recordlog::RecordLog* used_log_ = &log_;
   FakeCatalog catalog_;
   Metrics metrics_;
   std::map<std::uint64_t, std::uint64_t> stored_;
@@ -606,6 +612,81 @@ TEST_F(DispatchTest, StopBeforeTheLoopsRanDoesNotHang) {
   dispatch_ = std::move(*opened);
   dispatch_->add(*catalog_.get(StreamId{1}));
   stop(10);
+}
+
+// ---- Over segment files ------------------------------------------------------------------------
+
+class DispatchOverLocalLogTest : public DispatchTest {
+ protected:
+  DispatchOverLocalLogTest() { open_log(); }
+  ~DispatchOverLocalLogTest() override { stop(); }
+
+  void open_log() {
+    local_.reset();
+    auto opened = recordlog::open_local(
+        {.directory = root_ + "/log", .partitions = 2, .segment_bytes = 64 * kKiB},
+        {posix_file_system(), clock_, metrics_});
+    ASSERT_TRUE(opened.has_value()) << opened.error().message;
+    local_ = std::move(*opened);
+    used_log_ = local_.get();
+  }
+
+  void put(OrganisationId organisation, const std::vector<std::string>& records) override {
+    const auto payload = std::make_shared<std::vector<std::string>>(records);
+    recordlog::AppendRequest request;
+    // Usage among the events: these streams do not want it.
+    for (const Kind kind : {Kind::Usage, Kind::Event}) {
+      recordlog::NewRecords group{organisation, kind, {}};
+      for (const std::string& record : *payload) group.records.push_back({record, {}});
+      request.groups.push_back(std::move(group));
+    }
+    request.payload = payload;
+    std::promise<bool> stored;
+    used_log_->append(std::move(request),
+                      [&](Result<void> result) { stored.set_value(result.has_value()); });
+    ASSERT_TRUE(stored.get_future().get());
+  }
+
+  std::unique_ptr<recordlog::LocalLog> local_;
+};
+
+TEST_F(DispatchOverLocalLogTest, LivesOfLogAndDispatchGoOnWhereTheLastOnesStopped) {
+  make_stream(1, 1, 64);
+  make_stream(2, 1, 10);
+  make_stream(3, 2, 100);
+  for (int life = 0; life < 4; ++life) {
+    start();
+    for (int i = 0; i < 20; ++i) {
+      store(1, 37, 37);
+      store(2, 5, 5);
+    }
+    stop();
+    open_log();
+  }
+  start();
+  ASSERT_TRUE(eventually([] {
+    return world().count("1") == 2960 && world().count("2") == 2960 && world().count("3") == 400;
+  }));
+  EXPECT_EQ(world().distinct("1"), all_records(1));
+  EXPECT_EQ(world().distinct("2"), all_records(1));
+  EXPECT_EQ(world().distinct("3"), all_records(2));
+  ASSERT_TRUE(eventually([&] { return dispatch_->snapshot(StreamId{1})->lag_records == 0; }));
+  stop();
+  EXPECT_EQ(world().count("1"), 2960u);
+}
+
+TEST_F(DispatchOverLocalLogTest, LogThatWasReplacedIsErrorLogTruncated) {
+  make_stream(1, 1, 10);
+  start();
+  store(1, 50);
+  ASSERT_TRUE(eventually([] { return world().count("1") == 50; }));
+  stop();
+  local_.reset();
+  stdfs::remove_all(root_ + "/log");
+  open_log();
+  start();
+  ASSERT_TRUE(eventually([&] { return catalog_.get(StreamId{1})->status == StreamStatus::Error; }));
+  EXPECT_TRUE(catalog_.get(StreamId{1})->last_error.starts_with("LogTruncated"));
 }
 
 }  // namespace

@@ -92,7 +92,8 @@ StreamRunner::StreamRunner(catalog::Stream stream, std::shared_ptr<Shared> share
       random_(std::random_device{}()),
       timer_(loop),
       catalog_has_{stream_.status, stream_.status_before_pause, stream_.last_error,
-                   stream_.remote_status, stream_.revision} {
+                   stream_.remote_status, stream_.revision},
+      in_error_(stream_.status == StreamStatus::Error) {
   StreamSnapshot& snapshot = published_.snapshot;
   snapshot.status = stream_.status;
   snapshot.last_error = stream_.last_error;
@@ -143,11 +144,7 @@ StreamMachine::Options StreamRunner::make_options(const connectors::ConnectorCon
     // The text may quote the settings, which hold secrets.
     options.unusable = "the stream's settings as stored cannot be read";
   }
-  if (!options.unusable.empty()) {
-    options.unusable += "; delete the stream and create it anew";
-    logging::error("stream cannot be used",
-                   {{"stream", stream_.id.value()}, {"reason", options.unusable}});
-  }
+  if (!options.unusable.empty()) options.unusable += "; delete the stream and create it anew";
   return options;
 }
 
@@ -173,7 +170,6 @@ void StreamRunner::begin(const connectors::ConnectorContext& context) {
 void StreamRunner::on_appended(Offset end) { handle(machine_->records_ready(end, now())); }
 
 void StreamRunner::read() {
-  read_queued_ = false;
   if (removed_) return;
   std::uint64_t bytes = 0;
   for (int reads = 0; reads < kTurnReads && bytes < kTurnBytes; ++reads) {
@@ -183,6 +179,13 @@ void StreamRunner::read() {
     if (result && result->chunk) bytes += result->chunk->joined.size();
     handle(machine_->read_done(result, now()));
   }
+  read_queued_ = false;
+  queue_read();
+}
+
+void StreamRunner::queue_read() {
+  if (!machine_->wants_read() || std::exchange(read_queued_, true)) return;
+  reads_.queue_read(shared_from_this());
 }
 
 void StreamRunner::release_memory() {
@@ -202,6 +205,7 @@ void StreamRunner::abandon() { handle(machine_->abandon(now())); }
 
 void StreamRunner::remove(Journal::Done done) {
   removed_ = true;
+  reader_.reset();
   timer_.cancel();
   cancel_send_.emit(boost::asio::cancellation_type::terminal);
   account();
@@ -223,9 +227,7 @@ void StreamRunner::handle(Actions actions) {
   publish();
   write_catalog_if_due();
   arm_timer();
-  if (machine_->wants_read() && !std::exchange(read_queued_, true)) {
-    reads_.queue_read(shared_from_this());
-  }
+  queue_read();
   if (machine_->stopped() && !std::exchange(counted_as_stopped_, true)) shared_->streams.done();
   if (actions.send != nullptr) send(*actions.send);
 }
@@ -300,6 +302,8 @@ void StreamRunner::publish() {
     const auto wait = std::chrono::duration_cast<milliseconds>(*next - now());
     next_wall = WallTime{shared_->clock.now().ms + wait.count()};
   }
+  if (machine_->status() == StreamStatus::Error && !std::exchange(in_error_, true)) log_error();
+  if (machine_->status() != StreamStatus::Error) in_error_ = false;
   const MutexLock lock(mutex_);
   StreamSnapshot& snapshot = published_.snapshot;
   if (snapshot.status != machine_->status()) {
@@ -315,6 +319,12 @@ void StreamRunner::publish() {
   snapshot.next_offset = machine_->cursor();
   snapshot.next_attempt = next_wall;
   published_.oldest_stored = machine_->oldest_stored();
+}
+
+void StreamRunner::log_error() const {
+  logging::warn("stream is in Error", {{"stream", stream_.id.value()},
+                                       {"organisation", stream_.organisation.value()},
+                                       {"reason", machine_->last_error()}});
 }
 
 StreamSnapshot StreamRunner::snapshot() const {
@@ -341,7 +351,15 @@ StreamRunner::CatalogState StreamRunner::catalog_state() const {
 }
 
 void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
+  const CatalogState state = catalog_state();
+  if (!catalog_busy_ && state == catalog_has_) {
+    done({});
+    return;
+  }
+  const bool under_way = catalog_busy_ && state == catalog_writes_ &&
+                         catalog_waiters_served_ == catalog_waiters_.size();
   catalog_waiters_.push_back(std::move(done));
+  if (under_way) ++catalog_waiters_served_;
   if (!catalog_busy_) write_catalog();
 }
 
@@ -354,9 +372,10 @@ void StreamRunner::write_catalog_if_due() {
 
 void StreamRunner::write_catalog() {
   catalog_busy_ = true;
+  catalog_writes_ = catalog_state();
   catalog_waiters_served_ = catalog_waiters_.size();
   shared_->catalog_writes.add();
-  shared_->catalog_pool.post([self = shared_from_this(), state = catalog_state()] {
+  shared_->catalog_pool.post([self = shared_from_this(), state = catalog_writes_] {
     Shared& shared = *self->shared_;
     catalog::Stream row = self->stream_;
     row.status = state.status;
@@ -367,20 +386,19 @@ void StreamRunner::write_catalog() {
     const auto updated = shared.catalog.update_stream(row, shared.clock.now());
     Result<void> result;
     if (!updated) result = updated.error();
-    boost::asio::post(self->loop_, [self, state, result = std::move(result)] {
-      self->catalog_written(state, result);
-    });
+    boost::asio::post(self->loop_,
+                      [self, result = std::move(result)] { self->catalog_written(result); });
     shared.catalog_writes.done();
   });
 }
 
-void StreamRunner::catalog_written(const CatalogState& state, Result<void> result) {
+void StreamRunner::catalog_written(const Result<void>& result) {
   catalog_busy_ = false;
   // NotFound: it is being deleted, and there is nothing left to keep.
   catalog_failing_ = !result && result.error().code != ErrorCode::NotFound;
   catalog_not_before_ = now() + kCatalogInterval;
   if (!catalog_failing_) {
-    catalog_has_ = state;
+    catalog_has_ = catalog_writes_;
   } else if (!removed_) {
     logging::warn("stream state cannot be written to the catalog",
                   {{"stream", stream_.id.value()}, {"error", result.error().message}});

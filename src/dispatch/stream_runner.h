@@ -110,6 +110,8 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   Result<void> command(Command command);
   void stop();
   void abandon();
+  // Once the loop has stopped: lets go of the log, which handlers that never ran may outlive.
+  void close() { reader_.reset(); }
   // Ends everything; `done` when the journal has forgotten the stream.
   void remove(Journal::Done done);
 
@@ -135,7 +137,9 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
   void send(const connectors::RecordBatch& batch);
   void on_sent(const connectors::SendOutcome& outcome);
+  void queue_read();
   void arm_timer();
+  void log_error() const;
   void account();
   void publish();
   SteadyTime now() const { return shared_->clock.steady(); }
@@ -143,7 +147,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   CatalogState catalog_state() const;
   void write_catalog_if_due();
   void write_catalog();
-  void catalog_written(const CatalogState& state, Result<void> result);
+  void catalog_written(const Result<void>& result);
 
   const catalog::Stream stream_;  // as it was when added
   const std::shared_ptr<Shared> shared_;
@@ -166,11 +170,14 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   std::int64_t memory_bytes_ = 0;
 
   CatalogState catalog_has_;
+  CatalogState catalog_writes_;  // while catalog_busy_
   bool catalog_busy_ = false;
   bool catalog_failing_ = false;
   SteadyTime catalog_not_before_;  // of the next write that nobody waits for
   std::vector<std::function<void(Result<void>)>> catalog_waiters_;
   std::size_t catalog_waiters_served_ = 0;  // by the write under way
+
+  bool in_error_;  // and the log says so
 
   mutable Mutex mutex_;
   struct Published {
