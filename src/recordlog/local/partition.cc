@@ -68,7 +68,7 @@ void Partition::push(Part part) {
     const MutexLock lock(mutex_);
     if (!stopping_) {
       queue_.push_back(std::move(part));
-      part.append = nullptr;
+      part.append = nullptr;  // NOLINT(bugprone-use-after-move)
     }
   }
   if (part.append) {
