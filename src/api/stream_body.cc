@@ -43,6 +43,9 @@ std::optional<bool> flag_of(const json& value) {
   return std::nullopt;
 }
 
+// What a look-up row, and so a type or a status, may consist of.
+constexpr std::array<std::string_view, 2> kIdAndDescription = {"id", "description"};
+
 void refuse_unknown(const json& object, std::string_view path,
                     std::span<const std::string_view> known, Faults& faults) {
   for (const auto& [key, value] : object.items()) {
@@ -84,6 +87,7 @@ std::optional<std::string> parse_relation_resolution(const json& value, Faults& 
 void parse_type(const json& body, catalog::Stream& stream, Faults& faults) {
   const json* value = find(body, "data_stream_type");
   if (value == nullptr) return faults.add("data_stream_type", "is required");
+  if (value->is_object()) refuse_unknown(*value, "data_stream_type", kIdAndDescription, faults);
   const std::optional<std::uint64_t> id = id_of(*value);
   if (id == 4 || id == 5) return faults.add("data_stream_type", kLater);
   if (!id || !is_stream_type(*id)) {
@@ -186,6 +190,7 @@ void parse_start(const json& body, WallTime now, NewStream& draft, Faults& fault
 void parse_status(const json& body, catalog::Stream& stream, Faults& faults) {
   const json* value = find(body, "status");
   if (value == nullptr) return;
+  if (value->is_object()) refuse_unknown(*value, "status", kIdAndDescription, faults);
   const std::optional<std::uint64_t> id = id_of(*value);
   if (id == 5) return faults.add("status", kLater);
   if (id != 1 && id != 2) {
@@ -263,6 +268,10 @@ std::optional<NewStream> parse_new_stream(const json& body, const ConnectorTable
   NewStream draft;
   refuse_unknown(body, "", kKnown, faults);
   refuse_later(body, "", std::span(kKnown).last(3), faults);
+  if (const json* filters = find(body, "filters");
+      filters != nullptr && filters->is_object() && filters->empty()) {
+    faults.add("filters", "must be a list");
+  }
   if (const json* name = find(body, "name"); name != nullptr) {
     draft.stream.name = parse_name(*name, faults).value_or("");
   }

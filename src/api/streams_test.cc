@@ -192,6 +192,9 @@ TEST_F(StreamsTest, NamesTheFaultOfEachProperty) {
       {R"("status": 5)", "status"},
       {R"("status": null)", "status"},
       {R"("filters": [{"field": "alert", "value": true}])", "filters"},
+      {R"("filters": {})", "filters"},
+      {R"("data_stream_type": {"id": 2, "colour": 1})", "data_stream_type.colour"},
+      {R"("status": {"id": 2, "colour": 1})", "status.colour"},
       {R"("labels": ["name"])", "labels"},
       {R"("replaces": 5)", "replaces"},
   };

@@ -23,8 +23,7 @@ constexpr std::uint32_t kUnsavedBatchesMax = 64;
 
 constexpr const char* kLogTruncated =
     "LogTruncated: offset {} lies beyond the end of the record log, so the log was lost or "
-    "replaced; "
-    "bring it back and restart the stream, or delete the stream";
+    "replaced; bring it back and restart the stream, or delete the stream";
 
 void sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
   if (other && (!time || *other < *time)) time = other;
@@ -46,7 +45,6 @@ StreamMachine::StreamMachine(Options options, Start start)
   if (!start.entry) {
     // Else a next life could not tell that its formatter is another.
     freeze_next_ = true;
-    actions_.changed = status_ != start.status;
     return;
   }
   const JournalEntry& entry = *start.entry;
@@ -62,7 +60,6 @@ StreamMachine::StreamMachine(Options options, Start start)
     ++revision_;
   }
   freeze_next_ = revision_ != entry.revision;
-  actions_.changed = revision_ != start.revision || status_ != start.status;
   if (entry.kind != JournalEntry::Kind::Boundary || freeze_next_) return;
   head_.emplace();
   head_->records.first = entry.cursor;
@@ -219,7 +216,6 @@ void StreamMachine::close_next() {
   if (head_->inside.any()) {
     // It may have been sent before a crash, with what is lost by now.
     ++revision_;
-    actions_.changed = true;
     freeze_next_ = true;
   }
   head_->must_freeze = !head_->full || freeze_next_;
@@ -299,7 +295,6 @@ void StreamMachine::let_go() {
   head_.reset();
   ++revision_;
   freeze_next_ = true;
-  actions_.changed = true;
   oldest_stored_.reset();
   forget_gathered();
 }
@@ -371,8 +366,9 @@ Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime n
                      head_->records.webhook_id, rejected->reason),
          now);
   } else if (const auto* misconfigured = std::get_if<Misconfigured>(&outcome.decision)) {
-    fail(fmt::format("the destination or the stream's settings for it are wrong: {}; correct them, "
-                     "then restart the stream",
+    fail(fmt::format("the destination or the stream's settings for it are wrong: {}; mend the "
+                     "destination and restart the stream, or create a new one with the right "
+                     "settings",
                      misconfigured->reason),
          now);
   } else {
@@ -421,7 +417,6 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
 
 void StreamMachine::fail(std::string reason, SteadyTime now) {
   (status_ == StreamStatus::Paused ? before_pause_ : status_) = StreamStatus::Error;
-  actions_.changed = true;
   set_last_error(std::move(reason));
   failures_ = 0;
   failure_clock_.reset();
@@ -496,7 +491,6 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       before_pause_ = status_;
       status_ = StreamStatus::Paused;
       failure_clock_.hold(now);
-      actions_.changed = true;
       break;
     case Command::Resume:
       if (status_ == StreamStatus::Error) {
@@ -505,14 +499,12 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       if (!paused) break;
       status_ = before_pause_;
       if (!own_error_) failure_clock_.go_on(now);
-      actions_.changed = true;
       break;
     case Command::Restart:
       if (paused) return Error{ErrorCode::Conflict, "the stream is paused: set its status to 1"};
       if (status_ == StreamStatus::Error) {
         status_ = StreamStatus::Running;
         set_last_error("");
-        actions_.changed = true;
       }
       not_before_ = now;
       own_fault_until_.reset();
@@ -553,9 +545,7 @@ void StreamMachine::own_fault_over(SteadyTime now) {
 
 void StreamMachine::set_last_error(std::string text) {
   own_error_ = false;
-  if (last_error_ == text) return;
   last_error_ = std::move(text);
-  actions_.changed = true;
 }
 
 Actions StreamMachine::release(SteadyTime now) {

@@ -28,8 +28,6 @@ struct Actions {
   // One attempt, within the settings' timeout; then sent(). Unchanged until then.
   const connectors::RecordBatch* send = nullptr;
   bool cancel = false;  // end the attempt under way early; sent() is still to come
-  // Status, last_error or revision are others than the catalog's.
-  bool changed = false;
 };
 
 // Order of durability: a batch that was cut because nothing more was there is frozen before it is

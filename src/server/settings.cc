@@ -1,6 +1,7 @@
 #include "server/settings.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <toml++/toml.h>
 #include <algorithm>
@@ -158,6 +159,26 @@ std::string environment_name(const Setting& setting) {
   return name;
 }
 
+// A mistyped name must not pass in silence. Variables of other words, as SLUICE_TOKEN of the
+// commands, are not settings.
+Result<void> refuse_unknown_environment() {
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    const auto in_section = [name](const Setting& setting) {
+      const std::string known = environment_name(setting);
+      return name.starts_with(known.substr(0, known.size() - setting.name.size()));
+    };
+    const auto is_it = [name](const Setting& setting) { return environment_name(setting) == name; };
+    if (std::any_of(kSettings.begin(), kSettings.end(), in_section) &&
+        std::none_of(kSettings.begin(), kSettings.end(), is_it)) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("unknown setting {} in the environment", name)};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Settings> load_settings(const std::optional<std::string>& file) {
@@ -165,6 +186,7 @@ Result<Settings> load_settings(const std::optional<std::string>& file) {
   if (file) {
     if (auto read = read_file(settings, *file); !read) return read.error();
   }
+  if (auto known = refuse_unknown_environment(); !known) return known.error();
   for (const Setting& setting : kSettings) {
     const char* value = std::getenv(environment_name(setting).c_str());
     if (value == nullptr) continue;

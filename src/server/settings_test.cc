@@ -57,6 +57,16 @@ TEST_F(SettingsFile, FaultsNameTheSettingAndWhatWouldBeRight) {
   }
 }
 
+TEST(SettingsEnvironment, AMistypedNameIsAnErrorThatNamesIt) {
+  setenv("SLUICE_EGRESS_ALOW", "10.0.0.0/8", 1);
+  setenv("SLUICE_TOKEN", "of the commands", 1);
+  const auto settings = load_settings(std::nullopt);
+  unsetenv("SLUICE_EGRESS_ALOW");
+  unsetenv("SLUICE_TOKEN");
+  ASSERT_FALSE(settings.has_value());
+  EXPECT_NE(settings.error().message.find("SLUICE_EGRESS_ALOW"), std::string::npos);
+}
+
 TEST(SettingsCheck, RefusesWhatMakesNoSenseTogether) {
   Settings open_to_the_world;
   open_to_the_world.listen = "0.0.0.0:8080";
