@@ -23,6 +23,9 @@ target_compile_definitions(sluice_options INTERFACE
   BOOST_ASIO_DISABLE_BOOST_COROUTINE
   SLUICE_VERSION="${PROJECT_VERSION}")
 
+# What `scripts/build fuzz` builds; each fuzzer adds itself.
+add_custom_target(fuzzers)
+
 # sluice_library(NAME SOURCES a.cc b.cc LINK libs...): the static library sluice_NAME, one per folder.
 function(sluice_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
