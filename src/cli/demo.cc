@@ -49,6 +49,8 @@ struct Target {
   std::optional<ChildProcess> process = std::nullopt;
   std::uint64_t stream = 0;
   std::string last_record = {};
+  std::string verdict = {};  // of the last process that was stopped
+  bool kept_faith = true;    // no process found a gap, a changed body or another order
 };
 
 // Lets single keys through while it lives, if standard input is a terminal.
@@ -100,6 +102,7 @@ class Demo {
   Result<void> send_examples();
   Result<json> call(std::string_view method, std::string_view path, std::string_view type,
                     std::string_view body);
+  void stop_receiver(Target& target);
   void toggle(Target& target);
   void look_at_records(Target& target);
   void show(const json& streams, double seconds);
@@ -237,11 +240,17 @@ Result<void> Demo::set_up() {
   return {};
 }
 
+// Its last line sums up what it found.
+void Demo::stop_receiver(Target& target) {
+  std::string rest = target.process->stop();
+  target.process.reset();
+  while (!rest.empty() && rest.back() == '\n') rest.pop_back();
+  target.verdict = rest.substr(rest.rfind('\n') + 1);
+  target.kept_faith &= target.verdict == "0 gaps, 0 out of order, 0 changed bodies, 0 inconsistent";
+}
+
 void Demo::toggle(Target& target) {
-  if (target.process) {
-    target.process.reset();
-    return;
-  }
+  if (target.process) return stop_receiver(target);
   if (auto started = start_receiver(target); !started) {
     std::fprintf(stderr, "%s\n", started.error().message.c_str());
   }
@@ -329,14 +338,10 @@ int Demo::sum_up() {
   server_.reset();
   int status = 0;
   for (Target& target : targets_) {
-    if (!target.process) {
-      if (auto started = start_receiver(target); !started) continue;  // to read its ledger
-    }
-    std::string rest = target.process->stop();
-    while (!rest.empty() && rest.back() == '\n') rest.pop_back();
-    const std::string verdict = rest.substr(rest.rfind('\n') + 1);
-    std::printf("%s: %s\n", target.name.c_str(), verdict.c_str());
-    if (!verdict.starts_with("0 gaps, 0 out of order, 0 changed")) status = 1;
+    if (target.process) stop_receiver(target);
+    std::printf("%s: %s%s\n", target.name.c_str(), target.verdict.c_str(),
+                target.kept_faith ? "" : "; a promise was broken");
+    if (!target.kept_faith) status = 1;
   }
   return status;
 }

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 
 import pytest
 
@@ -39,25 +38,27 @@ def triple(answer, status, token):
     (b"[1,2", 400, "MalformedBody"),
     (b'[{"id":1', 400, "MalformedBody"),
     (b"[1]", 422, "InvalidRecord"),
-    (b'"text"', None, None),
+    (b'"text"', 400, "MalformedBody"),
     (b"{}", 422, "InvalidRecord"),
     (json.dumps([event(1), event("2")]).encode(), 422, "InvalidRecord"),
     (json.dumps(event(2**64)).encode(), 422, "InvalidRecord"),
     (json.dumps(event(1.5)).encode(), 422, "InvalidRecord"),
     (json.dumps(event(1) | {"timestamp": "yesterday"}).encode(), 422, "InvalidRecord"),
     (json.dumps(event(1) | {"event_type": {}}).encode(), 422, "InvalidRecord"),
-    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"\xff"}', None, None),
-    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"a\x00b"}', None, None),
-    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"\\ud800"}', None, None),
+    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"\xff"}', 422,
+     "InvalidRecord"),
+    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"a\x00b"}', 422,
+     "InvalidRecord"),
+    (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":"\\ud800"}', 422,
+     "InvalidRecord"),
     (b'{"id":1,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"x":'
-     + b"[" * 64 + b"]" * 64 + b"}", None, None),
-    (b"[" * 100_000, None, None),
+     + b"[" * 64 + b"]" * 64 + b"}", 422, "InvalidRecord"),
+    (b"[" * 100_000, 400, "MalformedBody"),
 ])
 def test_a_bad_json_body_is_refused_whole(server, receiver, body, status, token):
     answer = server.call("POST", PATH, role="ingest", data=body,
                          headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422) if status is None else True
-    triple(answer, status or answer.status_code, token or answer.json()["error_token"])
+    triple(answer, status, token)
     assert stored(server, receiver, 77) == [77]
 
 
@@ -188,7 +189,7 @@ def answer_of(connection):
     return int(data.split(b" ", 2)[1]) if data else None
 
 
-def test_rubbish_on_the_wire_gets_400_or_a_closed_connection(server):
+def test_rubbish_on_the_wire_gets_400(server):
     for rubbish in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"HELLO\r\n\r\n",
                     b"GET / HTTP/9.9\r\n\r\n", b"POST " + PATH.encode() + b" HTTP/1.1\r\n"
                     b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -196,7 +197,7 @@ def test_rubbish_on_the_wire_gets_400_or_a_closed_connection(server):
         with connect(server) as connection:
             connection.sendall(rubbish)
             connection.shutdown(socket.SHUT_WR)
-            assert answer_of(connection) in (400, 505, None)
+            assert answer_of(connection) == 400, rubbish
     assert server.call("GET", "/healthz").status_code == 200
 
 
@@ -244,5 +245,4 @@ def test_a_client_that_leaves_before_the_answer_does_no_harm(server):
                 (f"POST /api/v2/records/usage HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
                  f"Content-Type: application/x-ndjson\r\nContent-Length: {len(body)}\r\n\r\n").encode()
                 + body)
-    time.sleep(0)
     assert server.ingest("events", [event(1)]).status_code == 200

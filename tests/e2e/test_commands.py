@@ -14,7 +14,7 @@ from support import event, wait_until
 def test_help_version_and_wrong_use(sluice):
     for command in ("serve", "token", "ingest", "simulate", "receive", "demo", "log"):
         done = sluice.run(command, "--help")
-        assert done.returncode == 0 and command in done.stdout or "--help" in done.stdout
+        assert done.returncode == 0 and f"sluice {command}" in done.stdout, done.stdout
     assert sluice.run("--version").returncode == 0
     assert sluice.run().returncode == 2
     assert sluice.run("fly").returncode == 2
@@ -105,7 +105,7 @@ def test_simulate_to_a_server_and_receive(sluice, binary):
         receive.send_signal(signal.SIGINT)
         out, _ = receive.communicate(timeout=30)
         assert receive.returncode == 0, out
-        assert "gap" in out.lower() or "0 gaps" in out
+        assert "0 gaps, 0 out of order, 0 changed bodies, 0 inconsistent" in out
     finally:
         receive.kill()
 

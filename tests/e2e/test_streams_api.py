@@ -32,8 +32,7 @@ def test_a_created_stream_has_the_shape_of_the_specification(sluice, receiver):
     assert body["destination"]["connection_type"] == "RestAPI"
     assert body["destination"]["format"] == "Json"
     assert body["destination"]["credentials"] == {
-        "url": receiver.url, "method": "POST", "headers": [], "size": 3000} or \
-        body["destination"]["credentials"] == {"url": receiver.url, "method": "POST", "size": 3000}
+        "url": receiver.url, "method": "POST", "size": 3000}
     assert body["filters"] == [] and body["stream_historic_data"] is False
     assert body["status"] == {"id": 1, "description": "Running"}
     assert body["remote_status"] is None and body["last_error"] is None
@@ -124,9 +123,8 @@ def test_another_organisations_stream_does_not_exist(sluice, receiver):
         for role in ("admin", "developer", "viewer"):
             answer = sluice.call(method, path, role=role, organisation=2,
                                  json={"status": {"id": 2}})
-            assert answer.status_code in (403, 404), (method, role)
-        answer = sluice.call(method, path, role="admin", organisation=2, json={"status": {"id": 2}})
-        assert answer.status_code == 404
+            may = role == "admin" or method == "GET" or (role == "developer" and method != "DELETE")
+            assert answer.status_code == (404 if may else 403), (method, path, role)
     assert sluice.stream(stream)["status"]["id"] == 1
 
 
@@ -159,7 +157,7 @@ def test_tokens_are_ordinary_jwts(sluice):
     assert claims["org"] == 5 and claims["role"] == "viewer" and claims["exp"]
     with open(sluice.data_dir + "/token.key", "rb") as file:
         key = file.read()
-    for forged in (jwt.encode(claims, "guess", "HS256"), jwt.encode(claims, None, "none"),
+    for forged in (jwt.encode(claims, "g" * 32, "HS256"), jwt.encode(claims, None, "none"),
                    jwt.encode(claims | {"exp": 1}, key, "HS256")):
         answer = requests.get(sluice.url + LIST, headers={"Authorization": "Bearer " + forged},
                               timeout=10)
@@ -176,8 +174,7 @@ def test_health_and_metrics(sluice, receiver):
 
     def counted():
         text = requests.get(sluice.url + "/metrics", timeout=10).text
-        return (re.search(r'^sluice_ingest_records_total\{kind="event"\} 9$', text, re.M)
-                or re.search(r'^sluice_ingest_records_total\{kind="events"\} 9$', text, re.M)) and \
+        return re.search(r'^sluice_ingest_records_total\{kind="events"\} 9$', text, re.M) and \
             re.search(r"^sluice_delivery_records_total\S* 9$", text, re.M)
     wait_until(counted)
 
