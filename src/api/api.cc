@@ -66,7 +66,7 @@ class AnswerCounters {
 
 struct Permitted {
   const Route* route;
-  StreamId stream;
+  std::uint64_t id;
   Identity identity;
 };
 
@@ -107,7 +107,7 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   const Access access = match.route->access;
   const bool is_public =
       access == Access::Public || (access == Access::Metrics && settings.metrics_public);
-  if (is_public) return Permitted{match.route, match.stream, {}};
+  if (is_public) return Permitted{match.route, match.id, {}};
   const std::string_view token = bearer_token(head);
   if (token.empty()) {
     return unauthorized(
@@ -121,7 +121,7 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
                                 fmt::format("the role {} may not {} {:.200}",
                                             role_name(identity->role), head.method, head.path));
   }
-  return Permitted{match.route, match.stream, *identity};
+  return Permitted{match.route, match.id, *identity};
 }
 
 Awaitable<void> Api::Impl::answer(const Route& route, Request request, http::Responder responder) {
@@ -170,7 +170,7 @@ void Api::on_request(const http::RequestHead& head, http::Body body, http::Respo
     return std::move(responder).send(
         http::error_response(ErrorToken::BadQuery, query.error().message));
   }
-  Request request{std::move(found.identity), found.stream, *std::move(query), head.io_thread,
+  Request request{std::move(found.identity), found.id, *std::move(query), head.io_thread,
                   std::move(body)};
   boost::asio::co_spawn(impl_->with.threads.loop(head.io_thread),
                         impl_->answer(*found.route, std::move(request), std::move(responder)),

@@ -89,7 +89,15 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::command(StreamId stream, Command
       if (status == StreamStatus::Paused) co_return conflict();
       status = StreamStatus::Running;
       break;
+    case Command::Disable: status = StreamStatus::Disabled; break;
   }
+  co_return found->second;
+}
+
+Awaitable<Result<StreamSnapshot>> FakeDispatch::change(const catalog::Stream& changed) {
+  const MutexLock lock(mutex_);
+  const auto found = streams_.find(changed.id);
+  if (found == streams_.end()) co_return Error{ErrorCode::NotFound, "no such stream"};
   co_return found->second;
 }
 

@@ -36,6 +36,7 @@ class FakeDispatch final : public dispatch::Dispatch {
   void add(const catalog::Stream& stream) override;
   Awaitable<Result<dispatch::StreamSnapshot>> command(StreamId stream,
                                                       dispatch::Command command) override;
+  Awaitable<Result<dispatch::StreamSnapshot>> change(const catalog::Stream& changed) override;
   Awaitable<Result<void>> remove(StreamId stream) override;
   std::optional<dispatch::StreamSnapshot> snapshot(StreamId stream) const override;
   void stop(std::uint32_t) override {}
@@ -57,6 +58,10 @@ class FakeLog final : public recordlog::RecordLog {
   Result<Offset> offset_at(OrganisationId, WallTime time) override {
     asked_for = time;
     return Offset{7};
+  }
+  std::vector<recordlog::StoredPiece> stored_pieces(
+      const std::array<std::uint8_t, 16>&) const override {
+    return {};
   }
   recordlog::Statistics statistics() const override { return {}; }
   Result<void> health() const override {

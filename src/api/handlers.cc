@@ -111,7 +111,7 @@ Awaitable<Handlers::Or<Handlers::FoundStream>> Handlers::load_stream(const Reque
   Or<std::optional<OrganisationId>> organisation = organisation_of(request);
   if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
   const auto named = std::get<std::optional<OrganisationId>>(organisation);
-  const StreamId id = request.stream;
+  const StreamId id = StreamId{request.id};
   auto look = [this, named, id] { return find_stream(named, id); };
   co_return co_await with_.catalog_pool.run(std::move(look));
 }
@@ -308,7 +308,7 @@ Handlers::Answer Handlers::change_stream(Request request) {
 Handlers::Answer Handlers::restart_stream(Request request) {
   Or<FoundStream> found = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&found)) co_return std::move(*response);
-  const StreamId id = request.stream;
+  const StreamId id = StreamId{request.id};
   const Result<dispatch::StreamSnapshot> done =
       co_await with_.dispatch.command(id, dispatch::Command::Restart);
   if (!done) co_return refused(done.error());

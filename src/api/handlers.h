@@ -16,8 +16,8 @@
 namespace sluice::api {
 
 struct Request {
-  Identity identity;  // of a verified token; on public routes nobody's
-  StreamId stream;    // from the path, on routes that have {id}
+  Identity identity;     // of a verified token; on public routes nobody's
+  std::uint64_t id = 0;  // from the path, on routes that have {id}
   Query query;
   std::size_t io_thread = 0;
   http::Body body;

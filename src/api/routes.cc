@@ -44,20 +44,20 @@ const std::array kRoutes = {
           kOrganisation, "Restart a stream in Error, or try again now"},
 };
 
-std::optional<StreamId> parse_id(std::string_view segment) {
+std::optional<std::uint64_t> parse_id(std::string_view segment) {
   std::uint64_t id = 0;
   const char* end = segment.data() + segment.size();
   const auto [stop, error] = std::from_chars(segment.data(), end, id);
   if (error != std::errc() || stop != end || id > catalog::kIdMax) return std::nullopt;
-  return StreamId{id};
+  return id;
 }
 
-// Nullopt: does not fit. A pattern without {id} gives stream 0.
-std::optional<StreamId> fit(std::string_view pattern, std::string_view path) {
+// Nullopt: does not fit. A pattern without {id} gives 0.
+std::optional<std::uint64_t> fit(std::string_view pattern, std::string_view path) {
   constexpr std::string_view kId = "{id}";
   const std::size_t at = pattern.find(kId);
   if (at == std::string_view::npos) {
-    return pattern == path ? std::optional(StreamId{}) : std::nullopt;
+    return pattern == path ? std::optional<std::uint64_t>(0) : std::nullopt;
   }
   const std::string_view rest = pattern.substr(at + kId.size());
   if (!path.starts_with(pattern.substr(0, at))) return std::nullopt;
@@ -91,10 +91,10 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   std::string_view pattern;  // the first that fits
   for (const Route& route : kRoutes) {
     if (!pattern.empty() && route.pattern != pattern) continue;
-    const std::optional<StreamId> stream = fit(route.pattern, path);
-    if (!stream) continue;
+    const std::optional<std::uint64_t> id = fit(route.pattern, path);
+    if (!id) continue;
     pattern = route.pattern;
-    match.stream = *stream;
+    match.id = *id;
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += route.method;
     if (route.method == method) match.route = &route;

@@ -27,7 +27,7 @@ bool allows(Access access, Role role);
 
 struct Route {
   std::string_view method;
-  std::string_view pattern;  // "{id}" stands for one segment, a stream's id
+  std::string_view pattern;  // "{id}" stands for one segment, a number
   Access access;
   std::variant<Kind, Handlers::Answer (Handlers::*)(Request)> target;  // Kind: Ingest's
   std::span<const std::string_view> query;  // the parameters that it knows; Ingest reads its own
@@ -37,7 +37,7 @@ std::span<const Route> routes();
 
 struct RouteMatch {
   const Route* route = nullptr;  // null: no such path, or not with this method
-  StreamId stream;
+  std::uint64_t id = 0;
   std::string allow;  // the path's methods, if the path exists
 };
 RouteMatch match_route(std::string_view method, std::string_view path);

@@ -26,7 +26,13 @@ struct Organisation {
 };
 
 // Values are the API's status ids.
-enum class StreamStatus : std::uint8_t { Running = 1, Paused = 2, Error = 3, Pending = 4 };
+enum class StreamStatus : std::uint8_t {
+  Running = 1,
+  Paused = 2,
+  Error = 3,
+  Pending = 4,
+  Disabled = 5,  // what is undelivered and what comes is dropped and counted
+};
 
 struct Stream {
   StreamId id;
@@ -35,6 +41,8 @@ struct Stream {
   std::uint32_t type = 1;           // data_stream_type: 1 usage, 2 events, 3 both
   std::string destination;          // JSON, validated, secrets in clear: never log it
   std::string delivery;             // JSON, as given
+  std::string filters = "[]";       // JSON list, validated
+  std::string labels;               // JSON list; "" = never given
   std::string relation_resolution;  // JSON, stored and echoed; "" = never given
   bool historic = false;            // stream_historic_data
   StreamStatus status = StreamStatus::Running;
@@ -43,6 +51,11 @@ struct Stream {
   std::optional<int> remote_status;
   Offset start;                // the cursor it was created with
   std::uint32_t revision = 1;  // grows when a frozen batch is let go: part of webhook-id
+  // Grow with each change of what selects the records and of what shapes or receives their bytes
+  // (size, format, the destination's target): a batch frozen under another one is let go.
+  std::uint32_t filter_revision = 0;
+  std::uint32_t render_revision = 0;
+  std::uint32_t settings_revision = 0;  // grows with every change_stream()
   WallTime created;
   WallTime updated;
 };
@@ -51,6 +64,11 @@ struct Stream {
 struct StreamChange {
   std::optional<std::string> name = {};
   std::optional<std::string> relation_resolution = {};
+  std::optional<std::string> filters = {};  // filter_revision grows if they differ
+  std::optional<std::string> destination = {};
+  std::optional<std::string> delivery = {};
+  std::optional<std::string> labels = {};
+  bool new_rendering = false;  // render_revision grows
 };
 
 // Durability: what a call reports as done is on stable storage. Threads: any, calls queue up.

@@ -89,6 +89,12 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     co_return runner->snapshot();
   }
 
+  Awaitable<Result<StreamSnapshot>> change(const catalog::Stream& changed) override {
+    const Runner runner = find(changed.id);
+    if (!runner) co_return unknown_stream();
+    co_return runner->snapshot();
+  }
+
   Awaitable<Result<void>> remove(StreamId stream) override {
     const Runner runner = take(stream);
     if (!runner) co_return unknown_stream();

@@ -29,13 +29,14 @@ struct StreamSnapshot {
   std::uint64_t delivered = 0;           // records, since the stream was created
   std::uint64_t aged_out = 0;            // offsets that retention took before they were delivered
   std::uint64_t damaged = 0;             // offsets that the log lost to damage
+  std::uint64_t dropped = 0;             // offsets that passed while the stream was Disabled
   Offset next_offset;                    // the cursor
   std::uint64_t lag_records = 0;         // offsets of the organisation behind the cursor
   std::int64_t lag_s = 0;                // age of the oldest undelivered record; 0 = none
   std::optional<WallTime> next_attempt;  // while it waits after a failure
 };
 
-enum class Command : std::uint8_t { Pause, Resume, Restart };
+enum class Command : std::uint8_t { Pause, Resume, Restart, Disable };
 
 struct Settings {
   std::string journal_directory;
@@ -71,6 +72,12 @@ class Dispatch {
   // Conflict: not possible in the stream's state (delivery.md, States and commands). The new
   // state is in the catalog when it returns. NotFound: unknown stream.
   virtual Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) = 0;
+
+  // Takes over the settings of `changed` (destination, filters, delivery, labels) as they are in
+  // the catalog by now; does nothing when it has newer ones (settings_revision). An attempt under
+  // way ends under the old ones; a frozen batch is let go if filter_revision or render_revision
+  // grew. A stream in Error whose destination changed goes on. NotFound: unknown stream.
+  virtual Awaitable<Result<StreamSnapshot>> change(const catalog::Stream& changed) = 0;
 
   // Abandons what is under way and forgets the stream, in the journal too. The caller deletes it
   // from the catalog first, so that a crash between leaves no stream without catalog row.

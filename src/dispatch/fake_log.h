@@ -125,6 +125,10 @@ class FakeLog final : public recordlog::RecordLog {
   Result<Offset> offset_at(OrganisationId organisation, WallTime) override {
     return end(organisation);
   }
+  std::vector<recordlog::StoredPiece> stored_pieces(
+      const std::array<std::uint8_t, 16>&) const override {
+    return {};
+  }
   recordlog::Statistics statistics() const override { return {}; }
   Result<void> health() const override { return {}; }
 

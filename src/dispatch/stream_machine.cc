@@ -509,6 +509,7 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       not_before_ = now;
       own_fault_until_.reset();
       break;
+    case Command::Disable: return Error{ErrorCode::Conflict, "streams cannot be disabled yet"};
   }
   peeked_ = false;
   return finish(now);

@@ -69,6 +69,7 @@ Gauge& DispatchMetrics::streams(StreamStatus status) {
   switch (status) {
     case StreamStatus::Paused: return paused;
     case StreamStatus::Error: return error;
+    case StreamStatus::Disabled:
     case StreamStatus::Running:
     case StreamStatus::Pending: break;
   }

@@ -91,6 +91,16 @@ struct Response {
   bool close = false;  // close the connection after it
 };
 
+// The body of an answer without end (Server-Sent Events), sent chunked as it comes. Threads: any.
+// Letting go of it ends the answer and closes the connection.
+class AnswerStream {
+ public:
+  virtual ~AnswerStream() = default;
+  // False: the client is gone, or the server stops; what was queued is lost.
+  virtual bool write(std::string piece) = 0;
+  virtual std::uint64_t queued_bytes() const = 0;  // not yet taken by the socket
+};
+
 // Answers one request, once, from any thread. Dropped unanswered, it answers 500. A vanished
 // client makes send() a no-op. To be used or dropped before the IoThreads are destroyed.
 class Responder {
@@ -101,6 +111,8 @@ class Responder {
   Responder& operator=(Responder&&) noexcept;
   ~Responder();
   void send(Response response) &&;
+  // `head.body` is the first piece. Null: the client is gone.
+  std::shared_ptr<AnswerStream> stream(Response head) &&;
 
  private:
   std::shared_ptr<Target> target_;

@@ -102,6 +102,10 @@ class FakeLog final : public recordlog::RecordLog {
   std::unique_ptr<recordlog::Reader> reader(OrganisationId, KindSet) override { return nullptr; }
   Offset end(OrganisationId) const override { return {}; }
   Result<Offset> offset_at(OrganisationId, WallTime) override { return not_here(); }
+  std::vector<recordlog::StoredPiece> stored_pieces(
+      const std::array<std::uint8_t, 16>&) const override {
+    return {};
+  }
   recordlog::Statistics statistics() const override { return {}; }
   Result<void> health() const override { return {}; }
 

@@ -2,6 +2,7 @@
 // The record log as everything else sees it. Two implementations: local/ (segment files) and, in
 // cluster mode, Kafka. Nothing outside this folder knows which one it runs on.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,6 +20,24 @@
 
 namespace sluice::recordlog {
 
+// A request with an Idempotency-Key (ingest.md). Lies in every chunk that has records of it.
+struct RequestMark {
+  std::array<std::uint8_t, 16> key{};   // hash of the key and what it holds within
+  std::array<std::uint8_t, 16> body{};  // hash of the unpacked body
+  std::uint32_t accepted = 0;           // records of the whole request, over all groups
+  std::uint32_t rejected = 0;
+  friend bool operator==(const RequestMark&, const RequestMark&) = default;
+};
+
+// Records [first, first + count) of group `part` of a marked request, on stable storage.
+struct StoredPiece {
+  RequestMark mark;
+  std::uint32_t part = 0;
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  friend bool operator==(const StoredPiece&, const StoredPiece&) = default;
+};
+
 struct NewRecord {
   std::string_view bytes;  // one JSON object, into AppendRequest::payload
   RecordColumns columns;
@@ -29,11 +48,16 @@ struct NewRecords {
   OrganisationId organisation;
   Kind kind = Kind::Event;
   std::vector<NewRecord> records;
+  // Of marked requests: which group of the whole request this is, and which of its records comes
+  // first here (the ones before are stored already).
+  std::uint32_t part = 0;
+  std::uint32_t first = 0;
 };
 
 struct AppendRequest {
   std::vector<NewRecords> groups;
   std::shared_ptr<const void> payload;  // keeps every `bytes` valid until `done` has been called
+  std::optional<RequestMark> mark = {};
 };
 
 // All records are on stable storage, or an error: ResourceExhausted (no room), Io, Cancelled
@@ -105,6 +129,7 @@ struct Statistics {
   std::uint64_t segments = 0;
   std::uint64_t append_queue_bytes = 0;  // waiting for the disk
   std::uint64_t quarantined_chunks = 0;
+  std::uint64_t request_marks = 0;  // keys remembered
 };
 
 class RecordLog {
@@ -126,6 +151,10 @@ class RecordLog {
   virtual Offset end(OrganisationId organisation) const = 0;
   // The first offset whose record was stored at `time` or later; end() if there is none.
   virtual Result<Offset> offset_at(OrganisationId organisation, WallTime time) = 0;
+
+  // What is stored of the marked request with this key, if that was within the time for which keys
+  // are remembered; also after a restart and after an append that failed. Threads: any.
+  virtual std::vector<StoredPiece> stored_pieces(const std::array<std::uint8_t, 16>& key) const = 0;
 
   virtual Statistics statistics() const = 0;
   // Ok when it takes appends and nothing is damaged; else what an operator must look at.

@@ -25,7 +25,7 @@ constexpr std::int64_t kApplicationId = 0x534c4331;  // "SLC1", in the file's he
 constexpr std::string_view kStreamColumns =
     "id, organisation_id, name, type, destination, delivery, relation_resolution, historic, "
     "status, status_before_pause, last_error, remote_status, start_offset, revision, created_ms, "
-    "updated_ms";
+    "updated_ms, filters, labels, filter_revision, render_revision, settings_revision";
 
 Stream stream_of(const Statement& row) {
   Stream stream;
@@ -45,6 +45,11 @@ Stream stream_of(const Statement& row) {
   stream.revision = static_cast<std::uint32_t>(row.integer(13));
   stream.created = WallTime{row.integer(14)};
   stream.updated = WallTime{row.integer(15)};
+  stream.filters = row.text(16);
+  stream.labels = row.text(17);
+  stream.filter_revision = static_cast<std::uint32_t>(row.integer(18));
+  stream.render_revision = static_cast<std::uint32_t>(row.integer(19));
+  stream.settings_revision = static_cast<std::uint32_t>(row.integer(20));
   return stream;
 }
 
@@ -158,8 +163,8 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
   Result<Statement> insert = database_.prepare(
       "INSERT INTO streams (organisation_id, name, type, destination, delivery, "
       "relation_resolution, historic, status, status_before_pause, last_error, remote_status, "
-      "start_offset, revision, created_ms, updated_ms) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "start_offset, revision, created_ms, updated_ms, filters, labels) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!insert) return insert.error();
   const Result<void> done = insert->bind(sql_id(stream.organisation))
                                 .bind(stream.name)
@@ -176,6 +181,8 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
                                 .bind(std::int64_t{stream.revision})
                                 .bind(now.ms)
                                 .bind(now.ms)
+                                .bind(stream.filters)
+                                .bind(stream.labels)
                                 .run();
   if (!done) return done.error();
   stream.id = StreamId{static_cast<std::uint64_t>(database_.last_insert_id())};
@@ -237,12 +244,22 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
   const MutexLock lock(mutex_);
   Result<Statement> query = database_.prepare(
       fmt::format("UPDATE streams SET name = coalesce(?, name), "
-                  "relation_resolution = coalesce(?, relation_resolution), updated_ms = ? "
+                  "relation_resolution = coalesce(?, relation_resolution), "
+                  "filter_revision = filter_revision + (filters <> coalesce(?3, filters)), "
+                  "filters = coalesce(?3, filters), destination = coalesce(?, destination), "
+                  "delivery = coalesce(?, delivery), labels = coalesce(?, labels), "
+                  "render_revision = render_revision + ?, "
+                  "settings_revision = settings_revision + 1, updated_ms = ? "
                   "WHERE id = ? AND organisation_id = ? RETURNING {}",
                   kStreamColumns));
   if (!query) return query.error();
   query->bind_or_null(change.name)
       .bind_or_null(change.relation_resolution)
+      .bind_or_null(change.filters)
+      .bind_or_null(change.destination)
+      .bind_or_null(change.delivery)
+      .bind_or_null(change.labels)
+      .bind(std::int64_t{change.new_rendering})
       .bind(now.ms)
       .bind(sql_id(id))
       .bind(sql_id(organisation));

@@ -37,6 +37,9 @@ class LocalLogImpl final : public LocalLog {
     return partition_of(organisation).end(organisation);
   }
   Result<Offset> offset_at(OrganisationId organisation, WallTime time) override;
+  std::vector<StoredPiece> stored_pieces(const std::array<std::uint8_t, 16>&) const override {
+    return {};
+  }
   Statistics statistics() const override;
   Result<void> health() const override;
   void run_retention() override {
