@@ -140,7 +140,7 @@ TEST_F(LocalLogTest, ReadersGoFromSegmentToSegment) {
 }
 
 TEST_F(LocalLogTest, ReadsFromAnyOffset) {
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(log_.append(kAcme, i * 5, 5, 1'500));
+  for (int i = 0; i < 125; ++i) ASSERT_TRUE(log_.append(kAcme, i * 2, 2, 300));
   std::mt19937_64 random(11);
   const auto reader = log_->reader(kAcme, kAllKinds);
   for (int i = 0; i < 300; ++i) {

@@ -11,6 +11,9 @@ namespace {
 constexpr std::uint64_t kGroupBytes = 8 * kMiB;  // of records, taken from the queue for one sync
 constexpr std::chrono::seconds kMarkEvery{1};
 constexpr std::chrono::seconds kRetentionEvery{60};
+// A segment of tiny chunks is sealed before it is full: its index lies in memory (8 MiB), and is
+// read as a whole later.
+constexpr std::uint64_t kSegmentChunksMax = 1 << 18;
 // A segment that grows slowly is sealed after this part of the retention, so
 // that it can age out.
 constexpr std::int64_t kSegmentsPerRetention = 20;
@@ -24,8 +27,12 @@ void finish_part(LogContext& context, Partition::Part& part, const Result<void>&
   if (append.parts_left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   context.queue_bytes.fetch_sub(append.bytes, std::memory_order_relaxed);
   context.metrics.queue_bytes.add(-static_cast<double>(append.bytes));
-  const MutexLock lock(append.mutex);  // nobody else is left; for the annotation
-  append.done(append.error ? Result<void>(*append.error) : Result<void>());
+  std::optional<Error> error;
+  {
+    const MutexLock lock(append.mutex);
+    error = std::move(append.error);
+  }
+  append.done(error ? Result<void>(*std::move(error)) : Result<void>());
 }
 
 Error for_appenders(const Error& error) {
@@ -177,7 +184,8 @@ Result<void> Partition::write_chunks(std::span<PreparedChunk> chunks) {
     while (count < chunks.size() && bytes + chunks[count].header->frame_bytes <= writer_->room()) {
       bytes += chunks[count++].header->frame_bytes;
     }
-    if (count < chunks.size() && !writer_->empty()) {
+    const bool index_full = chunks_in_segment_ >= kSegmentChunksMax;
+    if ((count < chunks.size() || index_full) && !writer_->empty()) {
       seal_segment();
       continue;
     }
@@ -240,6 +248,7 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
     position += header.frame_bytes;
     records += header.count;
   }
+  chunks_in_segment_ += chunks.size();
   active_->add(entries_, writer_->end());
   {
     const MutexLock lock(mutex_);
@@ -268,6 +277,7 @@ Result<void> Partition::begin_segment() {
     return created.error();
   }
   ++next_sequence_;
+  chunks_in_segment_ = 0;
   writer_ = *std::move(created);
   active_ = std::make_shared<Segment>(id, context_.clock.now(), GrowingIndex(), writer_->end());
   list.push_back(active_);

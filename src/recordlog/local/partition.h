@@ -82,6 +82,7 @@ class Partition {
   std::vector<Segment::NewEntry> entries_;
   std::unique_ptr<SegmentWriter> writer_;  // null: the next append begins a segment
   std::shared_ptr<Segment> active_;        // what writer_ writes
+  std::uint64_t chunks_in_segment_ = 0;    // of active_
   NextOffsets next_offsets_;
   NextOffsets noted_offsets_;
   WallTime last_stored_;

@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::string_view kDamageSuffix = ".damaged";
 constexpr std::string_view kTornSuffix = ".torn";
+// Torn tails hold nothing that was acknowledged: a few to look at are enough.
+constexpr std::uint32_t kTornCopiesMax = 32;
 
 std::string name_of(Quarantine::Place place, Quarantine::Why why) {
   return fmt::format("p{}-{:020}-{}{}", place.partition, place.sequence, place.position,
@@ -45,6 +47,7 @@ Result<std::unique_ptr<Quarantine>> Quarantine::open(FileSystem& fs, std::string
                                    "their bytes are in quarantine.")));
   for (const std::string& name : *names) {
     if (const auto place = damaged_place(name)) quarantine->note_damage(*place);
+    if (name.ends_with(kTornSuffix)) ++quarantine->torn_copies_;
   }
   return quarantine;
 }
@@ -62,6 +65,7 @@ Result<void> Quarantine::keep(const File& file, Place place, std::uint64_t bytes
   const Result<bool> exists = fs_.exists(directory_ + "/" + name);
   if (!exists) return exists.error();
   if (*exists) return {};
+  if (why == Why::TornTail && torn_copies_.fetch_add(1) >= kTornCopiesMax) return {};
   return copy(file, name, place.position, bytes);
 }
 

@@ -2,7 +2,9 @@
 // Copies of bytes that could not be read as chunks, kept for a person to look
 // at, and the memory of which chunks are known to be damaged.
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -50,6 +52,7 @@ class Quarantine {
   FileSystem& fs_;
   const std::string directory_;
   Gauge gauge_;
+  std::atomic<std::uint32_t> torn_copies_ = 0;
   mutable Mutex mutex_;
   std::set<Place> damaged_ SLUICE_GUARDED_BY(mutex_);
 };

@@ -10,6 +10,7 @@ namespace sluice::recordlog {
 namespace {
 
 constexpr std::uint32_t kEntriesWalkedMax = 10'000;  // of unwanted kinds, in one read()
+constexpr std::size_t kEntriesAhead = 64;            // 2 KiB a reader
 constexpr int kListsTriedMax = 8;  // each time retention deleted what was being read
 
 Error corrupt(std::string_view what) { return {ErrorCode::Corruption, std::string(what)}; }
@@ -31,6 +32,7 @@ Result<ReadResult> LocalReader::read(Offset from) {
     Result<ReadResult> result = walk(*list, from, end);
     const bool deleted = !result && result.error().code == ErrorCode::NotFound;
     if (!deleted) return result;
+    ahead_.clear();
     if (tries == kListsTriedMax) return Error{ErrorCode::Io, result.error().message};
   }
 }
@@ -42,23 +44,20 @@ Result<ReadResult> LocalReader::walk(const SegmentList& list, Offset from, Offse
     const auto place = locate(list, result.resume);
     if (!place) return place.error();
     if (!*place) {
-      account_gap(list, std::nullopt, end, result);
+      account_gap(list, ~std::uint64_t{0}, end, result);
       break;
     }
-    const IndexEntry& entry = (*place)->found.entry;
-    const SegmentId segment = list[(*place)->segment]->id();
+    const IndexEntry& entry = (*place)->entry;
     if (Offset{entry.first_offset} > result.resume) {
-      account_gap(list, (*place)->segment, Offset{entry.first_offset}, result);
+      account_gap(list, (*place)->segment.sequence, Offset{entry.first_offset}, result);
     }
-    hint_sequence_ = segment.sequence;
-    hint_number_ = (*place)->found.number + 1;
     const Offset entry_end{entry.end_offset()};
     const auto kind = kind_from_byte(entry.kind);
     if (kind && !kinds_.contains(*kind)) {
       result.resume = entry_end;
       continue;
     }
-    auto chunk = load(segment, entry);
+    auto chunk = load(**place);
     if (chunk) {
       result.chunk = *std::move(chunk);
       result.resume = entry_end;
@@ -74,75 +73,86 @@ Result<ReadResult> LocalReader::walk(const SegmentList& list, Offset from, Offse
   return result;
 }
 
-// Where the first chunk that ends behind `from` lies: at the hint, or searched
-// for.
+// The first chunk that ends behind `from`.
 Result<std::optional<LocalReader::Place>> LocalReader::locate(const SegmentList& list,
                                                               Offset from) {
-  const auto hinted = std::lower_bound(
-      list.begin(), list.end(), hint_sequence_,
-      [](const std::shared_ptr<Segment>& s, std::uint64_t seq) { return s->id().sequence < seq; });
-  if (hinted != list.end() && (*hinted)->id().sequence == hint_sequence_) {
-    const auto first = (*hinted)->first_offset(organisation_);
-    if (first && *first <= from) {
-      return locate_from(list, static_cast<std::size_t>(hinted - list.begin()), from, hint_number_);
-    }
+  if (from >= ahead_from_) {
+    if (auto place = next_ahead(from)) return place;
   }
-  for (std::size_t i = list.size(); i-- > 0;) {
-    const auto first = list[i]->first_offset(organisation_);
-    if (first && *first <= from) return locate_from(list, i, from, 0);
-  }
-  return locate_from(list, 0, from, 0);
+  if (auto looked = look_ahead(list, from); !looked) return looked.error();
+  return next_ahead(from);
 }
 
-Result<std::optional<LocalReader::Place>> LocalReader::locate_from(const SegmentList& list,
-                                                                   std::size_t begin, Offset from,
-                                                                   std::uint32_t hint) {
+std::optional<LocalReader::Place> LocalReader::next_ahead(Offset from) {
+  ahead_from_ = from;
+  while (ahead_next_ < ahead_.size() && Offset{ahead_[ahead_next_].end_offset()} <= from) {
+    ++ahead_next_;
+  }
+  if (ahead_next_ >= ahead_.size()) return std::nullopt;
+  return Place{ahead_segment_, ahead_[ahead_next_]};
+}
+
+// Begins with the newest segment whose first offset does not lie behind `from`: mostly the one
+// that was read last, or the newest of all.
+Result<void> LocalReader::look_ahead(const SegmentList& list, Offset from) {
+  ahead_.clear();
+  ahead_next_ = 0;
+  std::size_t begin = list.size();
+  while (begin > 0) {
+    const auto first = list[--begin]->first_offset(organisation_);
+    if (first && *first <= from) break;
+  }
   for (std::size_t i = begin; i < list.size(); ++i) {
     if (!list[i]->first_offset(organisation_)) continue;
-    const auto found = list[i]->find(organisation_, from, i == begin ? hint : 0, context_);
-    if (!found) return found.error();
-    if (*found) return std::optional(Place{i, **found});
+    auto entries = list[i]->find(organisation_, from, kEntriesAhead, context_);
+    if (!entries) return entries.error();
+    if (entries->empty()) continue;
+    ahead_ = *std::move(entries);
+    ahead_segment_ = list[i]->id();
+    break;
   }
-  return std::optional<Place>();
+  return {};
 }
 
-// [result.resume, to) is in no chunk, and the next chunk lies in list[until]
-// (none: nowhere). Before the oldest chunk of the organisation: aged out.
-// Behind one: damage, if anything unidentified was lost between the two; else
-// offsets that a failed write used up, which were never a record.
-void LocalReader::account_gap(const SegmentList& list, std::optional<std::size_t> until, Offset to,
+// [result.resume, to) is in no chunk, and the next chunk lies in segment `last_sequence` (or
+// nowhere). Before the oldest chunk of the organisation: aged out. Behind one: damage, if anything
+// unidentified was lost between the two; else offsets that a failed write used up, which were
+// never a record.
+void LocalReader::account_gap(const SegmentList& list, std::uint64_t last_sequence, Offset to,
                               ReadResult& result) const {
   const std::uint64_t count = to.value() - result.resume.value();
-  const std::size_t last = until.value_or(list.empty() ? 0 : list.size() - 1);
-  std::optional<std::size_t> before;
-  for (std::size_t i = 0; i < list.size() && i <= last; ++i) {
-    const auto first = list[i]->first_offset(organisation_);
-    if (first && *first < result.resume) before = i;
-  }
+  bool behind_a_chunk = false;
   bool damage = false;
-  for (std::size_t i = before.value_or(0); i < list.size() && i <= last; ++i) {
-    damage |= list[i]->lost_records_max() > 0;
-    if (i > before.value_or(0)) {
-      damage |= list[i]->id().sequence != list[i - 1]->id().sequence + 1;
+  std::uint64_t before = 0;  // sequence
+  for (const std::shared_ptr<Segment>& segment : list) {
+    const std::uint64_t sequence = segment->id().sequence;
+    if (sequence > last_sequence) break;
+    damage |= before != 0 && sequence != before + 1;
+    const auto first = segment->first_offset(organisation_);
+    if (first && *first < result.resume) {
+      behind_a_chunk = true;
+      damage = false;
     }
+    damage |= segment->lost_records_max() > 0;
+    before = sequence;
   }
   if (damage) {
     result.damaged += count;
-  } else if (!before) {
+  } else if (!behind_a_chunk) {
     result.aged_out += count;
   }
   result.resume = to;
 }
 
-Result<std::shared_ptr<const Chunk>> LocalReader::load(SegmentId segment, const IndexEntry& entry) {
+Result<std::shared_ptr<const Chunk>> LocalReader::load(const Place& at) {
+  const auto& [segment, entry] = at;
   const ChunkKey key{segment, entry.position};
   if (auto cached = context_.chunks.get(key)) return cached;
   const Quarantine::Place place{segment.partition, segment.sequence, entry.position};
   if (entry.damaged() || context_.quarantine->is_damaged(place)) return corrupt("known damage");
-  auto chunk = load_from_file(segment, entry);
+  auto chunk = load_from_file(at);
   if (!chunk && chunk.error().code == ErrorCode::Corruption) {
-    chunk = load_from_file(segment,
-                           entry);  // a bad read may pass; a bad chunk will not
+    chunk = load_from_file(at);  // a bad read may pass; a bad chunk will not
   }
   if (chunk) {
     context_.chunks.put(key, *chunk, entry.frame_bytes);
@@ -156,8 +166,8 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load(SegmentId segment, const 
   return chunk;
 }
 
-Result<std::shared_ptr<const Chunk>> LocalReader::load_from_file(SegmentId segment,
-                                                                 const IndexEntry& entry) {
+Result<std::shared_ptr<const Chunk>> LocalReader::load_from_file(const Place& at) {
+  const auto& [segment, entry] = at;
   const auto file = context_.open_segment(segment);
   if (!file) return file.error();
   auto frame = std::make_unique_for_overwrite<std::byte[]>(entry.frame_bytes);

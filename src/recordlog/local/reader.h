@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "recordlog/local/log_context.h"
 #include "recordlog/local/partition.h"
@@ -19,25 +21,29 @@ class LocalReader final : public Reader {
 
  private:
   struct Place {
-    std::size_t segment = 0;  // index into the list
-    Segment::FoundEntry found;
+    SegmentId segment;
+    IndexEntry entry;
   };
 
   Result<std::optional<Place>> locate(const SegmentList& list, Offset from);
-  Result<std::optional<Place>> locate_from(const SegmentList& list, std::size_t begin, Offset from,
-                                           std::uint32_t hint);
+  std::optional<Place> next_ahead(Offset from);
+  Result<void> look_ahead(const SegmentList& list, Offset from);
   Result<ReadResult> walk(const SegmentList& list, Offset from, Offset end);
-  void account_gap(const SegmentList& list, std::optional<std::size_t> until, Offset to,
+  void account_gap(const SegmentList& list, std::uint64_t last_sequence, Offset to,
                    ReadResult& result) const;
-  Result<std::shared_ptr<const Chunk>> load(SegmentId segment, const IndexEntry& entry);
-  Result<std::shared_ptr<const Chunk>> load_from_file(SegmentId segment, const IndexEntry& entry);
+  Result<std::shared_ptr<const Chunk>> load(const Place& at);
+  Result<std::shared_ptr<const Chunk>> load_from_file(const Place& at);
 
   LogContext& context_;
   const Partition& partition_;
   const OrganisationId organisation_;
   const KindSet kinds_;
-  std::uint64_t hint_sequence_ = 0;  // where the last entry was
-  std::uint32_t hint_number_ = 0;    // and the number of the one behind it
+  // Entries in front, so that reading on searches no index: from ahead_next_ on all that end behind
+  // ahead_from_, in the order of the log, of one segment.
+  std::vector<IndexEntry> ahead_;
+  std::size_t ahead_next_ = 0;
+  SegmentId ahead_segment_;
+  Offset ahead_from_;
 };
 
 }  // namespace sluice::recordlog

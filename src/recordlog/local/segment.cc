@@ -8,17 +8,13 @@
 namespace sluice::recordlog {
 namespace {
 
-std::optional<Segment::FoundEntry> find_in(std::span<const IndexEntry> entries, Offset from,
-                                           std::uint32_t hint) {
-  const auto ends_behind = [&](std::size_t i) { return entries[i].end_offset() > from.value(); };
-  if (hint < entries.size() && ends_behind(hint) && (hint == 0 || !ends_behind(hint - 1))) {
-    return Segment::FoundEntry{entries[hint], hint};
-  }
+std::vector<IndexEntry> find_in(std::span<const IndexEntry> entries, Offset from,
+                                std::size_t count_max) {
   const auto found = std::partition_point(
       entries.begin(), entries.end(),
       [&](const IndexEntry& entry) { return entry.end_offset() <= from.value(); });
-  if (found == entries.end()) return std::nullopt;
-  return Segment::FoundEntry{*found, static_cast<std::uint32_t>(found - entries.begin())};
+  const auto left = static_cast<std::size_t>(entries.end() - found);
+  return {found, found + static_cast<std::ptrdiff_t>(std::min(left, count_max))};
 }
 
 std::optional<IndexEntry> find_stored_in(std::span<const IndexEntry> entries, WallTime time) {
@@ -101,11 +97,11 @@ auto Segment::search(OrganisationId organisation, LogContext& context, Search se
   return search((*index)->entries_of(organisation));
 }
 
-Result<std::optional<Segment::FoundEntry>> Segment::find(OrganisationId organisation, Offset from,
-                                                         std::uint32_t hint,
-                                                         LogContext& context) const {
-  return search(organisation, context,
-                [&](std::span<const IndexEntry> entries) { return find_in(entries, from, hint); });
+Result<std::vector<IndexEntry>> Segment::find(OrganisationId organisation, Offset from,
+                                              std::size_t count_max, LogContext& context) const {
+  return search(organisation, context, [&](std::span<const IndexEntry> entries) {
+    return find_in(entries, from, count_max);
+  });
 }
 
 Result<std::optional<IndexEntry>> Segment::find_stored(OrganisationId organisation, WallTime time,

@@ -20,10 +20,6 @@ namespace sluice::recordlog {
 // commit thread.
 class Segment {
  public:
-  struct FoundEntry {
-    IndexEntry entry;
-    std::uint32_t number = 0;  // among its organisation's entries in this segment
-  };
   struct NewEntry {
     OrganisationId organisation;
     IndexEntry entry;
@@ -45,11 +41,10 @@ class Segment {
   std::vector<OrganisationId> organisations() const;
   std::optional<Offset> first_offset(OrganisationId organisation) const;
 
-  // The first entry that ends behind `from`; `hint` is the number it probably
-  // has. Io: the footer could not be read; NotFound: retention was faster. A
-  // damaged footer is rebuilt.
-  Result<std::optional<FoundEntry>> find(OrganisationId organisation, Offset from,
-                                         std::uint32_t hint, LogContext& context) const;
+  // The first entries that end behind `from`, at most `count_max`. Io: the footer could not be
+  // read; NotFound: retention was faster. A damaged footer is rebuilt.
+  Result<std::vector<IndexEntry>> find(OrganisationId organisation, Offset from,
+                                       std::size_t count_max, LogContext& context) const;
   // The first entry stored at `time` or later.
   Result<std::optional<IndexEntry>> find_stored(OrganisationId organisation, WallTime time,
                                                 LogContext& context) const;
