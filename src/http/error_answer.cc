@@ -11,6 +11,7 @@ constexpr std::array kTable = {
     ErrorTokenInfo{400, 4000, "MalformedRequest"},
     ErrorTokenInfo{400, 4001, "MalformedBody"},
     ErrorTokenInfo{400, 4002, "BadQuery"},
+    ErrorTokenInfo{400, 4003, "BadHeader"},
     ErrorTokenInfo{401, 4010, "Unauthorized"},
     ErrorTokenInfo{403, 4030, "Forbidden"},
     ErrorTokenInfo{404, 4040, "NotFound"},
@@ -18,6 +19,7 @@ constexpr std::array kTable = {
     ErrorTokenInfo{408, 4080, "RequestTimeout"},
     ErrorTokenInfo{409, 4090, "Conflict"},
     ErrorTokenInfo{409, 4091, "Loop"},
+    ErrorTokenInfo{409, 4092, "IdempotencyKeyReused"},
     ErrorTokenInfo{413, 4130, "BodyTooLarge"},
     ErrorTokenInfo{413, 4131, "RecordTooLarge"},
     ErrorTokenInfo{415, 4150, "UnsupportedMediaType"},
@@ -26,6 +28,8 @@ constexpr std::array kTable = {
     ErrorTokenInfo{422, 4221, "InvalidRecord"},
     ErrorTokenInfo{422, 4222, "StreamLimit"},
     ErrorTokenInfo{422, 4223, "DestinationCheckFailed"},
+    ErrorTokenInfo{422, 4224, "QuarantineFull"},
+    ErrorTokenInfo{429, 4290, "RateLimited"},
     ErrorTokenInfo{431, 4310, "HeaderTooLarge"},
     ErrorTokenInfo{500, 5000, "Internal"},
     ErrorTokenInfo{501, 5010, "NotImplemented"},
@@ -45,7 +49,7 @@ Response error_response(ErrorToken token, std::string_view message) {
       {"error_code", row.code}, {"error_token", row.token}, {"message", message}};
   Response response{.status = row.status,
                     .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
-  if (row.status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (row.status == 429 || row.status == 503) response.headers.emplace_back("Retry-After", "1");
   return response;
 }
 

@@ -16,6 +16,7 @@ enum class ErrorToken : std::uint8_t {
   MalformedRequest,        // 400: not HTTP, or a body that is not JSON
   MalformedBody,           // 400: the body as a whole cannot be read
   BadQuery,                // 400: a query parameter makes no sense
+  BadHeader,               // 400: a header's value cannot be used
   Unauthorized,            // 401
   Forbidden,               // 403
   NotFound,                // 404
@@ -23,6 +24,7 @@ enum class ErrorToken : std::uint8_t {
   RequestTimeout,          // 408
   Conflict,                // 409
   Loop,                    // 409: X-Sluice-Hops names this installation
+  IdempotencyKeyReused,    // 409: the key was used with another body
   BodyTooLarge,            // 413
   RecordTooLarge,          // 413
   UnsupportedMediaType,    // 415
@@ -31,6 +33,8 @@ enum class ErrorToken : std::uint8_t {
   InvalidRecord,           // 422
   StreamLimit,             // 422
   DestinationCheckFailed,  // 422
+  QuarantineFull,          // 422
+  RateLimited,             // 429
   HeaderTooLarge,          // 431
   Internal,                // 500
   NotImplemented,          // 501
@@ -46,7 +50,7 @@ struct ErrorTokenInfo {
 };
 const ErrorTokenInfo& info(ErrorToken token);
 
-// `message` names the object and the remedy; no secrets. 503 carries Retry-After.
+// `message` names the object and the remedy; no secrets. 429 and 503 carry Retry-After.
 Response error_response(ErrorToken token, std::string_view message);
 
 // For an Error that crossed a folder's border: one status per ErrorCode.

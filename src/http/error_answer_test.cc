@@ -40,9 +40,9 @@ TEST(ErrorAnswer, BodyIsTheTripleWhateverTheMessageHolds) {
   EXPECT_EQ(json.size(), 3u);
 }
 
-TEST(ErrorAnswer, UnavailableSaysWhenToComeAgain) {
-  for (const ErrorToken token :
-       {ErrorToken::StorageUnavailable, ErrorToken::Stopping, ErrorToken::Overloaded}) {
+TEST(ErrorAnswer, WhatPassesSaysWhenToComeAgain) {
+  for (const ErrorToken token : {ErrorToken::RateLimited, ErrorToken::StorageUnavailable,
+                                 ErrorToken::Stopping, ErrorToken::Overloaded}) {
     const Response response = error_response(token, "m");
     ASSERT_EQ(response.headers.size(), 1u);
     EXPECT_EQ(response.headers[0].first, "Retry-After");
