@@ -22,8 +22,16 @@ inline constexpr std::uint64_t kIdMax = std::numeric_limits<std::int64_t>::max()
 
 struct Organisation {
   OrganisationId id;
-  std::string name;
+  std::string name;             // "" = unknown
+  std::string company_id = {};  // as `content["company.id"]` of messages names it; "" = none
+  std::string project = {};     // its short name; "" = its id, see project_name()
 };
+
+// Different for every two organisations.
+inline std::string project_name(const Organisation& organisation) {
+  return organisation.project.empty() ? std::to_string(organisation.id.value())
+                                      : organisation.project;
+}
 
 // Values are the API's status ids.
 enum class StreamStatus : std::uint8_t {
@@ -80,8 +88,8 @@ class Catalog {
 
   virtual ~Catalog() = default;
 
-  // Makes those known that are not; the first name wins. An empty name means "unknown": a later
-  // one is taken. InvalidArgument: an id above kIdMax.
+  // Makes those known that are not, by id and name; the first name wins. An empty name means
+  // "unknown": a later one is taken. InvalidArgument: an id above kIdMax.
   virtual Result<void> register_organisations(std::span<const Organisation> organisations) = 0;
   virtual Result<std::vector<Organisation>> organisations() = 0;
   virtual Result<std::optional<Organisation>> organisation(OrganisationId id) = 0;

@@ -25,9 +25,9 @@ class FakeCatalog final : public catalog::Catalog {
     MutexLock lock(mutex_);
     ++calls_;
     if (broken_) return Error{ErrorCode::Unavailable, "locked"};
-    for (const auto& [id, name] : organisations) {
-      std::string& known = names_[id];
-      if (known.empty()) known = name;
+    for (const catalog::Organisation& organisation : organisations) {
+      std::string& known = names_[organisation.id];
+      if (known.empty()) known = organisation.name;
     }
     return {};
   }

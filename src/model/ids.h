@@ -6,6 +6,7 @@
 namespace sluice {
 
 using OrganisationId = StrongId<std::uint64_t, struct OrganisationIdTag>;
+using ApplicationTokenId = StrongId<std::uint64_t, struct ApplicationTokenIdTag>;
 using StreamId = StrongId<std::uint64_t, struct StreamIdTag>;
 
 // A record's place among the records of its organisation: grows in the order of storing, never

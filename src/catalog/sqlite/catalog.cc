@@ -3,24 +3,16 @@
 
 #include "catalog/catalog.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <chrono>
-#include <cstring>
-#include <thread>
 #include <utility>
 
 #include "base/mutex.h"
 #include "catalog/sqlite/database.h"
-#include "catalog/sqlite/migrations.h"
+#include "catalog/sqlite/rows.h"
 
 namespace sluice::catalog {
 namespace {
-
-constexpr std::int64_t kApplicationId = 0x534c4331;  // "SLC1", in the file's header
 
 constexpr std::string_view kStreamColumns =
     "id, organisation_id, name, type, destination, delivery, relation_resolution, historic, "
@@ -53,12 +45,6 @@ Stream stream_of(const Statement& row) {
   return stream;
 }
 
-// Ids above kIdMax belong to nobody: a negative id finds nothing.
-template <class Id>
-std::int64_t sql_id(Id id) {
-  return static_cast<std::int64_t>(id.value());
-}
-
 Error no_such_stream(StreamId id) {
   return {ErrorCode::NotFound, fmt::format("stream {} does not exist", id.value())};
 }
@@ -81,7 +67,6 @@ class SqliteCatalog final : public Catalog {
 
  private:
   Result<void> check_room(OrganisationId organisation) SLUICE_REQUIRES(mutex_);
-  Result<std::vector<Stream>> read_streams(Result<Statement> query) SLUICE_REQUIRES(mutex_);
   // The row that `query`, an UPDATE .. RETURNING, changed; NotFound.
   Result<Stream> changed_stream(Statement query, StreamId id) SLUICE_REQUIRES(mutex_);
 
@@ -91,10 +76,7 @@ class SqliteCatalog final : public Catalog {
 
 Result<void> SqliteCatalog::register_organisations(std::span<const Organisation> organisations) {
   for (const Organisation& organisation : organisations) {
-    if (organisation.id.value() > kIdMax) {
-      return Error{ErrorCode::InvalidArgument, fmt::format("organisation {}: ids go up to {}",
-                                                           organisation.id.value(), kIdMax)};
-    }
+    if (organisation.id.value() > kIdMax) return id_too_large(organisation.id);
   }
   const MutexLock lock(mutex_);
   Result<Transaction> transaction = Transaction::begin(database_);
@@ -112,26 +94,20 @@ Result<void> SqliteCatalog::register_organisations(std::span<const Organisation>
 
 Result<std::vector<Organisation>> SqliteCatalog::organisations() {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare("SELECT id, name FROM organisations ORDER BY id");
-  if (!query) return query.error();
-  std::vector<Organisation> found;
-  for (;;) {
-    const Result<bool> row = query->step();
-    if (!row) return row.error();
-    if (!*row) return found;
-    found.push_back(
-        {OrganisationId{static_cast<std::uint64_t>(query->integer(0))}, query->text(1)});
-  }
+  return read_rows(database_.prepare(fmt::format("SELECT {} FROM organisations ORDER BY id",
+                                                 kOrganisationColumns)),
+                   &organisation_of);
 }
 
 Result<std::optional<Organisation>> SqliteCatalog::organisation(OrganisationId id) {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare("SELECT name FROM organisations WHERE id = ?");
+  Result<Statement> query = database_.prepare(
+      fmt::format("SELECT {} FROM organisations WHERE id = ?", kOrganisationColumns));
   if (!query) return query.error();
   const Result<bool> row = query->bind(sql_id(id)).step();
   if (!row) return row.error();
   if (!*row) return std::optional<Organisation>();
-  return std::optional(Organisation{id, query->text(0)});
+  return std::optional(organisation_of(*query));
 }
 
 Result<void> SqliteCatalog::check_room(OrganisationId organisation) {
@@ -142,8 +118,7 @@ Result<void> SqliteCatalog::check_room(OrganisationId organisation) {
   const Result<bool> row = query->bind(sql_id(organisation)).step();
   if (!row) return row.error();
   if (query->integer(0) == 0) {
-    return Error{ErrorCode::NotFound,
-                 fmt::format("organisation {} does not exist", organisation.value())};
+    return no_such_organisation(organisation);
   }
   if (query->integer(1) >= static_cast<std::int64_t>(kStreamsPerOrganisationMax)) {
     return Error{ErrorCode::ResourceExhausted,
@@ -192,29 +167,19 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
   return stream;
 }
 
-Result<std::vector<Stream>> SqliteCatalog::read_streams(Result<Statement> query) {
-  if (!query) return query.error();
-  std::vector<Stream> found;
-  for (;;) {
-    const Result<bool> row = query->step();
-    if (!row) return row.error();
-    if (!*row) return found;
-    found.push_back(stream_of(*query));
-  }
-}
-
 Result<std::vector<Stream>> SqliteCatalog::streams(OrganisationId organisation) {
   const MutexLock lock(mutex_);
   Result<Statement> query = database_.prepare(fmt::format(
       "SELECT {} FROM streams WHERE organisation_id = ? ORDER BY id DESC", kStreamColumns));
   if (query) query->bind(sql_id(organisation));
-  return read_streams(std::move(query));
+  return read_rows(std::move(query), &stream_of);
 }
 
 Result<std::vector<Stream>> SqliteCatalog::all_streams() {
   const MutexLock lock(mutex_);
-  return read_streams(
-      database_.prepare(fmt::format("SELECT {} FROM streams ORDER BY id DESC", kStreamColumns)));
+  return read_rows(
+      database_.prepare(fmt::format("SELECT {} FROM streams ORDER BY id DESC", kStreamColumns)),
+      &stream_of);
 }
 
 Result<std::optional<Stream>> SqliteCatalog::stream(OrganisationId organisation, StreamId id) {
@@ -295,93 +260,11 @@ Result<void> SqliteCatalog::delete_stream(OrganisationId organisation, StreamId 
   return {};
 }
 
-// SQLite would make the file with the umask's mode; its -wal and -shm take the file's.
-Result<void> make_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0) {
-    return Error{ErrorCode::Io, fmt::format("catalog: {}", std::strerror(errno))};
-  }
-  ::close(descriptor);
-  return {};
-}
-
-// Changing a new file to WAL wants an exclusive lock and does not wait for it, so two processes
-// that open it at the same moment can meet here.
-Result<void> use_wal(Database& database) {
-  for (int attempt = 1;; ++attempt) {
-    Result<void> done = database.execute("PRAGMA journal_mode = WAL");
-    if (done || done.error().code != ErrorCode::Unavailable || attempt == 100) return done;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-}
-
-Result<void> migrate(Database& database) {
-  Result<Transaction> transaction = Transaction::begin(database);  // nobody migrates beside us
-  if (!transaction) return transaction.error();
-  const Result<std::int64_t> application = database.integer("PRAGMA application_id");
-  if (!application) return application.error();
-  const Result<std::int64_t> version = database.integer("PRAGMA user_version");
-  if (!version) return version.error();
-  const Result<std::int64_t> tables = database.integer("SELECT count(*) FROM sqlite_schema");
-  if (!tables) return tables.error();
-  const bool empty = *version == 0 && *tables == 0;
-  if (*application != kApplicationId && !empty) {
-    return Error{ErrorCode::Corruption, "catalog: this is a database, but not a Sluice catalog"};
-  }
-  const auto newest = static_cast<std::int64_t>(migrations().size());
-  if (*version > newest) {
-    return Error{
-        ErrorCode::Corruption,
-        fmt::format("catalog: made by a newer Sluice (schema version {}, this program knows "
-                    "up to {}); use that one",
-                    *version, newest)};
-  }
-  for (std::int64_t next = *version; next < newest; ++next) {
-    const Result<void> done =
-        database.execute(std::string(migrations()[static_cast<std::size_t>(next)]));
-    if (!done) return done.error();
-  }
-  const Result<void> stamped = database.execute(
-      fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, newest));
-  if (!stamped) return stamped.error();
-  return transaction->commit();
-}
-
-// A damaged page found now is one sentence at the start, instead of a failing call some day.
-Result<void> check_pages(Database& database) {
-  Result<Statement> query = database.prepare("PRAGMA quick_check(1)");
-  if (!query) return query.error();
-  const Result<bool> row = query->step();
-  if (!row) return row.error();
-  if (query->text(0) == "ok") return {};
-  return Error{ErrorCode::Corruption,
-               fmt::format("catalog: damaged ({}); restore it from a backup", query->text(0))};
-}
-
-Result<Database> open_database(const std::string& path) {
-  const Result<void> made = make_file(path);
-  if (!made) return made.error();
-  Result<Database> database = Database::open(path);
-  if (!database) return database;
-  const Result<void> wal = use_wal(*database);
-  if (!wal) return wal.error();
-  const Result<void> configured =
-      database->execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-  if (!configured) return configured.error();
-  const Result<void> sound = check_pages(*database);
-  if (!sound) return sound.error();
-  const Result<void> migrated = migrate(*database);
-  if (!migrated) return migrated.error();
-  return database;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path) {
   Result<Database> database = open_database(path);
-  if (!database) {
-    return Error{database.error().code, fmt::format("{}: {}", path, database.error().message)};
-  }
+  if (!database) return database.error();
   return std::unique_ptr<Catalog>(std::make_unique<SqliteCatalog>(*std::move(database)));
 }
 

@@ -75,6 +75,9 @@ class Database {
   std::unique_ptr<sqlite3, Close> connection_;
 };
 
+// Opens or makes a catalog's file, as open_sqlite() says; the error names the path.
+Result<Database> open_database(const std::string& path);
+
 // BEGIN IMMEDIATE; rolled back unless commit() succeeded.
 class Transaction {
  public:
