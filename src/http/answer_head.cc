@@ -16,7 +16,8 @@ void append_number(std::string& out, std::uint64_t number) {
 
 bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
 
-void append_answer_head(std::string& out, const Response& response, Persistence persistence) {
+void append_answer_head(std::string& out, const Response& response, Persistence persistence,
+                        Framing framing) {
   namespace beast = boost::beast::http;
   const auto status = static_cast<unsigned>(response.status);
   const auto reason = beast::obsolete_reason(beast::int_to_status(status));
@@ -29,8 +30,11 @@ void append_answer_head(std::string& out, const Response& response, Persistence 
       out += "\r\nContent-Type: ";
       out += response.content_type;
     }
-    out += "\r\nContent-Length: ";
-    append_number(out, response.body.size());
+    if (framing == Framing::Length) {
+      out += "\r\nContent-Length: ";
+      append_number(out, response.body.size());
+    }
+    if (framing == Framing::Chunked) out += "\r\nTransfer-Encoding: chunked";
   }
   if (persistence == Persistence::Close) out += "\r\nConnection: close";
   if (persistence == Persistence::KeepAlive) out += "\r\nConnection: keep-alive";

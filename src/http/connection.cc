@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -13,6 +16,7 @@
 
 #include "base/units.h"
 #include "http/answer_head.h"
+#include "http/answer_queue.h"
 #include "http/body_budget.h"
 #include "http/head_parser.h"
 #include "http/loop.h"
@@ -35,10 +39,24 @@ constexpr std::uint64_t kDrainBytesMax = 128 * kMiB;
 constexpr std::uint32_t kDrainMsMax = 10'000;
 constexpr std::uint32_t kDrainMsMaxStopping = 1'000;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+constexpr std::size_t kPiecesBytesAbout = 64 * kKiB;  // of an answer without end, in one write
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+// What the handler holds of an answer without end.
+class QueuedAnswerStream final : public AnswerStream {
+ public:
+  explicit QueuedAnswerStream(std::shared_ptr<AnswerQueue> queue) : queue_(std::move(queue)) {}
+  ~QueuedAnswerStream() override { queue_->finish(); }
+  bool write(std::string piece) override { return queue_->write(std::move(piece)); }
+  std::uint64_t queued_bytes() const override { return queue_->queued_bytes(); }
+
+ private:
+  const std::shared_ptr<AnswerQueue> queue_;
+};
+
 // One request at a time: read the header, ask the handler, read the body, hand it over, write the
-// answer, again. At most one operation of the socket is under way at any moment; phase_ says which.
+// answer, again. At most one operation of the socket is under way at any moment, phase_ says which;
+// only an answer without end is written while a read looks out for the client's end.
 class ClientConnection final : public Connection,
                                public Responder::Target,
                                public BudgetWaiter,
@@ -51,6 +69,7 @@ class ClientConnection final : public Connection,
   void stop() override;
   void close() override;
   void answer(std::optional<Response> response) override;
+  std::shared_ptr<AnswerStream> answer_in_pieces(Response head) override;
   void on_lease(BodyLease lease) override;
 
  private:
@@ -61,6 +80,7 @@ class ClientConnection final : public Connection,
     Body,       // reading the body
     Answering,  // the handler has it
     Writing,    // the answer
+    Streaming,  // an answer without end
     Draining,   // the rest of a request that was answered early
     Closed,
   };
@@ -86,6 +106,12 @@ class ClientConnection final : public Connection,
   void write_answer();
   void on_written();
   void drain();
+
+  void start_streaming(Response head, std::shared_ptr<AnswerQueue> queue);
+  void send_pieces();
+  void write_pieces();
+  void on_pieces_written();
+  void watch_client();
 
   const Limits& limits() const { return loop_.shared().limits; }
   std::uint64_t idle_deadline() const { return loop_.deadline_ms(limits().body_idle_timeout_ms); }
@@ -124,6 +150,14 @@ class ClientConnection final : public Connection,
   bool whole_request_read_ = false;
   std::uint64_t drained_bytes_ = 0;
   std::uint64_t drain_deadline_ms_ = 0;
+
+  // Of an answer without end.
+  std::shared_ptr<AnswerQueue> queue_;
+  Framing framing_ = Framing::Chunked;
+  std::size_t piece_bytes_ = 0;  // of the queue's, in the write under way
+  bool writing_pieces_ = false;
+  bool last_pieces_ = false;
+  std::atomic<bool> gone_ = false;  // Closed, for other threads
 };
 
 ClientConnection::ClientConnection(Loop& loop, Socket socket)
@@ -445,6 +479,7 @@ void ClientConnection::write_answer() {
     if (self->written_ < self->answer_head_.size() + self->answer_body_.size()) {
       return self->write_answer();
     }
+    if (self->phase_ == Phase::Streaming) return self->on_pieces_written();
     self->on_written();
   });
 }
@@ -475,6 +510,96 @@ void ClientConnection::drain() {
                           });
 }
 
+// --- The answer without end ---
+
+std::shared_ptr<AnswerStream> ClientConnection::answer_in_pieces(Response head) {
+  if (gone_) return nullptr;
+  auto queue = std::make_shared<AnswerQueue>([executor = executor_, weak = weak_from_this()] {
+    asio::post(executor, [weak] {
+      if (const auto self = weak.lock()) self->send_pieces();
+    });
+  });
+  auto stream = std::make_shared<QueuedAnswerStream>(queue);
+  queue->write(std::exchange(head.body, {}));
+  // The views of the request stay valid until the loop begins with the answer.
+  const bool head_alone = view(parsed_head_.method) == "HEAD";
+  asio::dispatch(executor_, [self = shared_from_this(), head = std::move(head),
+                             queue = std::move(queue)]() mutable {
+    self->start_streaming(std::move(head), std::move(queue));
+  });
+  return head_alone ? nullptr : stream;
+}
+
+void ClientConnection::start_streaming(Response head, std::shared_ptr<AnswerQueue> queue) {
+  if (phase_ != Phase::Answering) return queue->abandon();
+  queue_ = std::move(queue);
+  framing_ = parsed_head_.version > 10 ? Framing::Chunked : Framing::Connection;
+  answer_head_.clear();
+  append_answer_head(answer_head_, head, Persistence::Close, framing_);
+  if (view(parsed_head_.method) == "HEAD") framing_ = Framing::Connection;
+  if (loop_.stopping() || view(parsed_head_.method) == "HEAD") queue_->abandon();
+  answer_body_.clear();
+  loop_.count_answer(head.status);
+  loop_.shared().answer_streams_gauge.add(1);
+  phase_ = Phase::Streaming;
+  piece_bytes_ = 0;
+  write_pieces();
+  filled_ = parsed_ = 0;  // no further request is read
+  watch_client();
+}
+
+void ClientConnection::send_pieces() {
+  if (phase_ != Phase::Streaming || writing_pieces_) return;
+  AnswerQueue::Taken taken = queue_->take(kPiecesBytesAbout);
+  last_pieces_ = taken.finished;
+  if (taken.bytes.empty() && !taken.finished) {
+    deadline_ms_ = kNever;
+    return;
+  }
+  answer_head_.clear();
+  piece_bytes_ = taken.bytes.size();
+  answer_body_ = std::move(taken.bytes);
+  if (framing_ == Framing::Chunked) {
+    if (piece_bytes_ > 0) {
+      char size[16];
+      answer_head_.assign(size, std::to_chars(size, size + sizeof size, piece_bytes_, 16).ptr);
+      answer_head_ += "\r\n";
+      answer_body_ += "\r\n";
+    }
+    if (last_pieces_) answer_body_ += "0\r\n\r\n";
+  }
+  write_pieces();
+}
+
+void ClientConnection::write_pieces() {
+  writing_pieces_ = true;
+  written_ = 0;
+  deadline_ms_ = idle_deadline();
+  write_answer();
+}
+
+void ClientConnection::on_pieces_written() {
+  writing_pieces_ = false;
+  queue_->sent(piece_bytes_);
+  if (!last_pieces_) return send_pieces();
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  close();
+}
+
+// What the client still sends is thrown away; its end ends the answer.
+void ClientConnection::watch_client() {
+  socket_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
+                          [self = shared_from_this()](error_code error, std::size_t bytes) {
+                            if (self->phase_ == Phase::Closed) return;
+                            self->drained_bytes_ += bytes;
+                            if (error || self->drained_bytes_ > kDrainBytesMax) {
+                              return self->close();
+                            }
+                            self->watch_client();
+                          });
+}
+
 // --- The end ---
 
 void ClientConnection::sweep(std::uint64_t now_ms) {
@@ -484,6 +609,7 @@ void ClientConnection::sweep(std::uint64_t now_ms) {
   switch (phase_) {
     case Phase::Idle:
     case Phase::Writing:
+    case Phase::Streaming:
     case Phase::Draining: return close();
     case Phase::Head:
     case Phase::Body:
@@ -502,11 +628,21 @@ void ClientConnection::stop() {
     drain_deadline_ms_ = std::min(drain_deadline_ms_, loop_.deadline_ms(kDrainMsMaxStopping));
     deadline_ms_ = std::min(deadline_ms_, drain_deadline_ms_);
   }
+  if (phase_ == Phase::Streaming) {
+    queue_->abandon();
+    send_pieces();  // the end, unless a write is under way: then after it
+    deadline_ms_ = std::min(deadline_ms_, loop_.deadline_ms(kDrainMsMaxStopping));
+  }
 }
 
 void ClientConnection::close() {
   if (phase_ == Phase::Closed) return;
+  if (phase_ == Phase::Streaming) {
+    loop_.shared().answer_streams_gauge.add(-1);
+    queue_->abandon();
+  }
   phase_ = Phase::Closed;
+  gone_ = true;
   error_code ignored;
   socket_.close(ignored);
   body_.reset();

@@ -30,6 +30,8 @@ Shared::Shared(const Limits& limits_in, Handler& handler_in, Metrics& metrics, s
       handler(handler_in),
       budget(std::make_shared<BodyBudget>(limits_in.body_bytes_in_memory_max)),
       connections_gauge(metrics.gauge("sluice_http_connections", "Open client connections.")),
+      answer_streams_gauge(
+          metrics.gauge("sluice_http_answer_streams", "Answers without end under way.")),
       body_bytes_gauge(metrics.gauge("sluice_http_body_bytes_in_memory",
                                      "Bytes of request bodies received and not yet dealt with.")),
       refused_connections(metrics.counter("sluice_http_refused_connections_total",

@@ -30,6 +30,7 @@ struct Shared {
   std::atomic<std::uint32_t> connections = 0;
 
   Gauge connections_gauge;
+  Gauge answer_streams_gauge;
   Gauge body_bytes_gauge;
   Counter refused_connections;
   Counter request_bytes;

@@ -107,6 +107,28 @@ class RawClient {
     return answer;
   }
 
+  // The next chunk of a chunked answer; "" is the last one. Nothing: cut off before it was whole.
+  std::optional<std::string> read_chunk() {
+    std::size_t end;
+    while ((end = received_.find("\r\n")) == std::string::npos) {
+      if (!receive()) return std::nullopt;
+    }
+    const std::size_t size = std::stoul(received_.substr(0, end), nullptr, 16);
+    while (received_.size() < end + 2 + size + 2) {
+      if (!receive()) return std::nullopt;
+    }
+    std::string chunk = received_.substr(end + 2, size);
+    received_.erase(0, end + 2 + size + 2);
+    return chunk;
+  }
+
+  // All that comes until the connection ends.
+  std::string read_to_end() {
+    while (receive()) {
+    }
+    return std::exchange(received_, {});
+  }
+
   std::optional<RawAnswer> ask(std::string_view request) {
     send(request);
     return read_answer();

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 
 #include "http/server.h"
@@ -10,6 +11,8 @@ struct Responder::Target {
   virtual ~Target() = default;
   // nullopt: dropped unanswered.
   virtual void answer(std::optional<Response> response) = 0;
+  // As Responder::stream().
+  virtual std::shared_ptr<AnswerStream> answer_in_pieces(Response head) = 0;
 };
 
 }  // namespace sluice::http

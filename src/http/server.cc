@@ -147,6 +147,11 @@ void Responder::send(Response response) && {
   std::exchange(target_, nullptr)->answer(std::move(response));
 }
 
+std::shared_ptr<AnswerStream> Responder::stream(Response head) && {
+  SLUICE_ASSERT(target_ != nullptr);
+  return std::exchange(target_, nullptr)->answer_in_pieces(std::move(head));
+}
+
 Result<std::unique_ptr<Server>> Server::listen(Settings settings, IoThreads& threads,
                                                Handler& handler, Metrics& metrics) {
   Result<tcp::endpoint> endpoint = parse_address(settings.address);

@@ -91,12 +91,15 @@ struct Response {
   bool close = false;  // close the connection after it
 };
 
-// The body of an answer without end (Server-Sent Events), sent chunked as it comes. Threads: any.
-// Letting go of it ends the answer and closes the connection.
+// The body of an answer without end (Server-Sent Events), sent as it comes: chunked, to an HTTP/1.0
+// client as it is. Threads: any. Letting go of it ends the answer, once what is queued is sent, and
+// closes the connection. A client that takes none of what is queued for body_idle_timeout_ms is cut
+// off. To be let go of before the IoThreads are destroyed.
 class AnswerStream {
  public:
   virtual ~AnswerStream() = default;
-  // False: the client is gone, or the server stops; what was queued is lost.
+  // False: the client is gone, or the server stops; what was queued is lost. Queues whatever it is
+  // given: the caller looks at queued_bytes(). An empty piece only asks.
   virtual bool write(std::string piece) = 0;
   virtual std::uint64_t queued_bytes() const = 0;  // not yet taken by the socket
 };
@@ -111,7 +114,7 @@ class Responder {
   Responder& operator=(Responder&&) noexcept;
   ~Responder();
   void send(Response response) &&;
-  // `head.body` is the first piece. Null: the client is gone.
+  // `head.body` is the first piece. Null: the client is gone, or asked for the head alone.
   std::shared_ptr<AnswerStream> stream(Response head) &&;
 
  private:
