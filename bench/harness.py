@@ -8,6 +8,7 @@ import os
 import pathlib
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -30,16 +31,19 @@ class Cell:
     organisations: int = 1
     format: str = "ndjson"     # or array
     backlog: bool = False      # the receiver is down until all is taken in
+    tls: bool = False          # the receiver speaks TLS; only Sluice does so too
 
     @staticmethod
     def parse(text):
         if text == "backlog":
             return Cell(backlog=True)
         try:
-            body, streams, organisations, form = text.split("/")
-            cell = Cell(int(body), int(streams), int(organisations), form)
+            body, streams, organisations, form, *tls = text.split("/")
+            cell = Cell(int(body), int(streams), int(organisations), form, tls=tls == ["tls"])
+            if tls not in ([], ["tls"]):
+                raise ValueError
         except ValueError:
-            raise BenchError(f"{text!r} is no cell: BODY/STREAMS/ORGANISATIONS/ndjson|array or backlog")
+            raise BenchError(f"{text!r} is no cell: BODY/STREAMS/ORGANISATIONS/ndjson|array[/tls] or backlog")
         if min(cell.body, cell.streams, cell.organisations) < 1 or form not in ("ndjson", "array"):
             raise BenchError(f"{text!r} is no cell: numbers from 1, format ndjson or array")
         return cell
@@ -48,7 +52,8 @@ class Cell:
     def name(self):
         if self.backlog:
             return "backlog"
-        return f"{self.body}/{self.streams}/{self.organisations}/{self.format}"
+        tls = "/tls" if self.tls else ""
+        return f"{self.body}/{self.streams}/{self.organisations}/{self.format}{tls}"
 
     @property
     def connections(self):
@@ -124,7 +129,12 @@ class Process:
 
 class HttpClient:
     def __init__(self, url, token=None):
-        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=30)
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme == "https":  # of our own receiver
+            self.connection = http.client.HTTPSConnection(
+                parts.netloc, timeout=30, context=ssl._create_unverified_context())
+        else:
+            self.connection = http.client.HTTPConnection(parts.netloc, timeout=30)
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __enter__(self):
@@ -162,7 +172,8 @@ class Sluice:
         self.binary = programs / "sluice"
         self.data = directory / "data"
         config = directory / "sluice.toml"
-        config.write_text('[egress]\nallow = ["127.0.0.0/8"]\n')
+        trusted = f'ca_file = "{directory / "sink.pem"}"\n' if cell.tls else ""
+        config.write_text('[egress]\nallow = ["127.0.0.0/8"]\n' + trusted)
         self.process = Process(
             [self.binary, "serve", "--config", config, "--data-dir", self.data,
              "--listen", "127.0.0.1:0"], directory / "sluice.stderr", cores)
@@ -223,7 +234,9 @@ class Bench:
 
     def run(self, side, cell, directory):
         directory = pathlib.Path(directory)
-        sink = self.start_sink(directory)
+        if cell.tls and side == "floor":
+            raise BenchError("the floor does not speak TLS: --sides sluice")
+        sink = self.start_sink(directory, tls=cell.tls)
         server = None
         try:
             server = self.start_server(side, cell, directory, sink.url)
@@ -238,9 +251,16 @@ class Bench:
                 if process is not None and process.popen.poll() is None:
                     process.stop()
 
-    def start_sink(self, directory, listen="127.0.0.1:0"):
-        return Process([self.programs / "bench/bench_sink", "--listen", listen],
-                       directory / "sink.stderr", self.other_cores)
+    def start_sink(self, directory, listen="127.0.0.1:0", tls=False):
+        argv = [self.programs / "bench/bench_sink", "--listen", listen]
+        if tls:
+            key, certificate = directory / "sink.key", directory / "sink.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=sink",
+                            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                           check=True, capture_output=True)
+            argv += ["--tls-cert", certificate, "--tls-key", key]
+        return Process(argv, directory / "sink.stderr", self.other_cores)
 
     def start_server(self, side, cell, directory, sink_url):
         if side == "floor":

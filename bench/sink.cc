@@ -1,6 +1,8 @@
 // bench_sink: takes deliveries, throws the bodies away, counts records. A body is discarded in the
 // kernel (MSG_TRUNC), so that the receiver takes as little as can be of the cores it shares.
 
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@ struct Options {
   std::string listen = "127.0.0.1:0";
   double delay_ms = 0;
   int status = 200;
+  std::string tls_cert;  // PEM files; "" = plain
+  std::string tls_key;
 };
 
 struct Totals {
@@ -36,9 +40,14 @@ struct Totals {
   double last_s = 0;
 };
 
+struct CloseTls {
+  void operator()(SSL* tls) const { SSL_free(tls); }
+};
+
 struct Connection {
   int fd = -1;
-  std::string received;  // up to the end of a head
+  std::unique_ptr<SSL, CloseTls> tls;  // null: plain
+  std::string received;                // up to the end of a head
   std::uint64_t records = 0;
   std::uint64_t body_bytes = 0;
   std::uint64_t body_left = 0;
@@ -56,11 +65,22 @@ std::uint64_t records_of(const Head& head) {
   return parse_number(offsets.substr(dash + 1)) - parse_number(offsets) + 1;
 }
 
+// For the life of the process.
+SSL_CTX* tls_context(const Options& options) {
+  SSL_CTX* const context = SSL_CTX_new(TLS_server_method());
+  if (SSL_CTX_use_certificate_chain_file(context, options.tls_cert.c_str()) != 1 ||
+      SSL_CTX_use_PrivateKey_file(context, options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    die("no TLS certificate and key in " + options.tls_cert + " and " + options.tls_key);
+  }
+  return context;
+}
+
 class Sink {
  public:
   explicit Sink(Options options) : options_(std::move(options)) {
+    if (!options_.tls_cert.empty()) tls_ = tls_context(options_);
     stop_fd_ = stop_signal_fd();
-    listener_ = listen_and_announce(options_.listen);
+    listener_ = listen_and_announce(options_.listen, tls_ == nullptr ? "http" : "https");
     poller_.add(stop_fd_, &stop_fd_, EPOLLIN);
     poller_.add(listener_, &listener_, EPOLLIN);
   }
@@ -102,39 +122,67 @@ class Sink {
     for (int fd = accept_connection(listener_); fd >= 0; fd = accept_connection(listener_)) {
       auto connection = std::make_unique<Connection>();
       connection->fd = fd;
+      if (tls_ != nullptr) {
+        connection->tls.reset(SSL_new(tls_));
+        SSL_set_fd(connection->tls.get(), fd);
+        SSL_set_accept_state(connection->tls.get());
+      }
       poller_.add(fd, connection.get(), EPOLLIN);
       connections_[fd] = std::move(connection);
     }
   }
 
   void close_connection(int fd) {
-    close(fd);
     connections_.erase(fd);
+    close(fd);
   }
 
-  void on_readable(Connection* connection) {
+  // As recv(): 0 at the end, -1 with EAGAIN when there is nothing.
+  ssize_t receive(Connection& connection) {
     const std::uint64_t wanted = std::min<std::uint64_t>(
-        connection->in_body ? connection->body_left : kHeadBytesMax, sizeof scratch_);
-    const ssize_t got = recv(connection->fd, scratch_, wanted, connection->in_body ? MSG_TRUNC : 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        connection.in_body ? connection.body_left : kHeadBytesMax, sizeof scratch_);
+    if (!connection.tls) {
+      return recv(connection.fd, scratch_, wanted, connection.in_body ? MSG_TRUNC : 0);
+    }
+    ERR_clear_error();  // else SSL_get_error() reports what an earlier connection left
+    const int got = SSL_read(connection.tls.get(), scratch_, static_cast<int>(wanted));
+    if (got > 0) return got;
+    if (SSL_get_error(connection.tls.get(), got) != SSL_ERROR_WANT_READ) return 0;
+    errno = EAGAIN;
+    return -1;
+  }
+
+  // What TLS has decrypted does not make the socket readable: taken until there is none.
+  void on_readable(Connection* connection) {
+    while (take_some(connection)) {
+      if (!connection->tls) return;
+    }
+  }
+
+  // False: nothing more for now, or the connection is gone.
+  bool take_some(Connection* connection) {
+    const ssize_t got = receive(*connection);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (got <= 0) {
       close_connection(connection->fd);
-      return;
+      return false;
     }
     if (connection->in_body) {
       connection->body_left -= static_cast<std::uint64_t>(got);
     } else {
       connection->received.append(scratch_, static_cast<std::size_t>(got));
-      if (!begin_request(*connection)) return;
+      if (!begin_request(*connection)) return true;
     }
-    if (connection->body_left > 0) return;
+    if (connection->body_left > 0) return true;
     connection->in_body = false;
     if (options_.delay_ms == 0) {
       answer_delivery(*connection);
     } else {
       poller_.remove(connection->fd);
       delayed_.push_back({monotonic_s() + options_.delay_ms / 1e3, connection});
+      return false;
     }
+    return true;
   }
 
   // False: nothing to do until more bytes come.
@@ -142,7 +190,7 @@ class Sink {
     const std::optional<Head> head = read_head(connection.received);
     if (!head) return false;
     if (head->first_line.starts_with("GET ")) {
-      answer(connection.fd, 200, totals_as_json());
+      answer(connection, 200, totals_as_json());
       connection.received.clear();
       return false;
     }
@@ -168,15 +216,17 @@ class Sink {
         if (totals_.first_s == 0) totals_.first_s = totals_.last_s;
       }
     }
-    answer(connection.fd, options_.status, "");
+    answer(connection, options_.status, "");
   }
 
-  static void answer(int fd, int status, const std::string& body) {
+  static void answer(Connection& connection, int status, const std::string& body) {
     const std::string text = fmt::format(
         "HTTP/1.1 {} Bench\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
         status, body.size(), body);
     // Short enough to fit an empty send buffer; a lost client is seen by the next recv().
-    [[maybe_unused]] const ssize_t sent = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    [[maybe_unused]] const ssize_t sent =
+        connection.tls ? SSL_write(connection.tls.get(), text.data(), static_cast<int>(text.size()))
+                       : send(connection.fd, text.data(), text.size(), MSG_NOSIGNAL);
   }
 
   std::string totals_as_json() const {
@@ -189,6 +239,7 @@ class Sink {
 
   const Options options_;
   Poller poller_;
+  SSL_CTX* tls_ = nullptr;
   int stop_fd_ = -1;
   int listener_ = -1;
   Totals totals_;
@@ -208,6 +259,8 @@ int main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one");
   app.add_option("--delay-ms", options.delay_ms, "answer so much later");
   app.add_option("--status", options.status, "answer with this status; only 2xx are counted");
+  app.add_option("--tls-cert", options.tls_cert, "speak TLS with this certificate (PEM)");
+  app.add_option("--tls-key", options.tls_key, "and this key (PEM)");
   CLI11_PARSE(app, argc, argv);
   sluice::bench::Sink(options).run();
 }

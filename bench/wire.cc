@@ -77,7 +77,7 @@ Url parse_url(const std::string& text) {
   return url;
 }
 
-int listen_and_announce(const std::string& address) {
+int listen_and_announce(const std::string& address, std::string_view scheme) {
   const Url url = parse_url(address);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
@@ -88,7 +88,7 @@ int listen_and_announce(const std::string& address) {
       getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
     die("cannot listen on " + address, true);
   }
-  fmt::print("listening on http://{}:{}\n", url.host, ntohs(bound.sin_port));
+  fmt::print("listening on {}://{}:{}\n", scheme, url.host, ntohs(bound.sin_port));
   std::fflush(stdout);
   return fd;
 }

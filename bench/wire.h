@@ -25,8 +25,8 @@ struct Url {
 };
 Url parse_url(const std::string& text);  // http://127.0.0.1:8080/path
 
-// Binds "host:port" (port 0 takes a free one), prints "listening on http://host:port".
-int listen_and_announce(const std::string& address);
+// Binds "host:port" (port 0 takes a free one), prints "listening on <scheme>://host:port".
+int listen_and_announce(const std::string& address, std::string_view scheme = "http");
 int accept_connection(int listener);  // -1 when nobody waits; the socket does not block
 int connect_to(const Url& url);       // -1 when refused; the socket does not block
 
