@@ -33,16 +33,17 @@ int inspect(const std::string& data_dir) {
   const auto segments =
       recordlog::inspect_log(posix_file_system(), server::log_directory(data_dir));
   if (!segments) return fail(segments.error());
-  fmt::print("{:>9} {:>8} {:>6} {:>11} {:>13} {:>8} {:>9}  {:20}  {:20}\n", "partition", "segment",
-             "state", "bytes", "organisations", "chunks", "records", "first stored", "last stored");
+  fmt::print("{:>9} {:>8} {:>6} {:>11} {:>13} {:>8} {:>9} {:>7}  {:20}  {:20}\n", "partition",
+             "segment", "state", "bytes", "organisations", "chunks", "records", "marks",
+             "first stored", "last stored");
   std::uint64_t bytes = 0;
   std::uint64_t records = 0;
   for (const recordlog::SegmentSummary& segment : *segments) {
     bytes += segment.bytes;
     records += segment.records;
-    fmt::print("{:>9} {:>8} {:>6} {:>11} {:>13} {:>8} {:>9}  {:20}  {:20}\n", segment.partition,
-               segment.sequence, segment.sealed ? "sealed" : "open", segment.bytes,
-               segment.organisations, segment.chunks, segment.records,
+    fmt::print("{:>9} {:>8} {:>6} {:>11} {:>13} {:>8} {:>9} {:>7}  {:20}  {:20}\n",
+               segment.partition, segment.sequence, segment.sealed ? "sealed" : "open",
+               segment.bytes, segment.organisations, segment.chunks, segment.records, segment.marks,
                time_text(segment.first_stored), time_text(segment.last_stored));
   }
   fmt::print("{} segments, {} bytes, {} records\n", segments->size(), bytes, records);

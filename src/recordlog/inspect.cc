@@ -92,6 +92,7 @@ Result<SegmentSummary> summarize(const File& file, SegmentSummary summary) {
     organisations[step->header.organisation] = true;
     ++summary.chunks;
     summary.records += step->header.count;
+    summary.marks += read_marks(step->frame, step->header).size();
     if (summary.first_stored.ms == 0) summary.first_stored = {step->header.stored_ms};
     summary.last_stored = {step->header.stored_ms};
   }
@@ -99,15 +100,17 @@ Result<SegmentSummary> summarize(const File& file, SegmentSummary summary) {
   return summary;
 }
 
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
 // But for what the footer says about damage.
-bool same_chunks(const SegmentIndex& a, const SegmentIndex& b) {
-  const auto same = [](auto x, auto y) {
-    if constexpr (std::is_same_v<decltype(x), IndexEntry>) x.flags = y.flags = 0;
-    return std::memcmp(&x, &y, sizeof(x)) == 0;
-  };
-  return std::equal(a.organisations.begin(), a.organisations.end(), b.organisations.begin(),
-                    b.organisations.end(), same) &&
-         std::equal(a.entries.begin(), a.entries.end(), b.entries.begin(), b.entries.end(), same);
+bool same_chunks(const SegmentIndex& a, SegmentIndex b) {
+  if (a.entries.size() != b.entries.size()) return false;
+  for (std::size_t i = 0; i < b.entries.size(); ++i) b.entries[i].flags = a.entries[i].flags;
+  return same(a.organisations, b.organisations) && same(a.entries, b.entries);
 }
 
 // Walks the segments of one partition in order.
@@ -146,7 +149,12 @@ class PartitionVerifier {
     if (auto checked = verify_header(file, sequence); !checked) return checked;
     const Result<SegmentIndex> footer = read_index(file);
     if (!footer && footer.error().code != ErrorCode::Corruption) return footer.error();
+    const Result<std::vector<IndexMark>> footer_marks = read_index_marks(file);
+    if (!footer_marks && footer_marks.error().code != ErrorCode::Corruption) {
+      return footer_marks.error();
+    }
     GrowingIndex found;
+    bool all_read = true;
     FrameWalker walker(file);
     FrameWalker::Step step;
     for (;;) {
@@ -154,16 +162,20 @@ class PartitionVerifier {
       if (!next) return next.error();
       step = *next;
       if (step.found == Found::Index || step.found == Found::End) break;
+      all_read &= step.found == Found::Chunk;
       if (step.found == Found::Unreadable) continue;
-      if (step.found == Found::Chunk) verify_chunk(step);
       found.add(OrganisationId{step.header.organisation},
                 make_entry(step.header, step.position, step.found == Found::DamagedChunk));
+      if (step.found != Found::Chunk) continue;
+      verify_chunk(step);
+      found.add_marks(step.header, read_marks(step.frame, step.header));
     }
     if (step.found == Found::Index && !footer) {
       report(Finding::Severity::Damage, step.position,
              "the footer is damaged; it is rebuilt from the chunks when it is needed");
     }
-    if (footer && !same_chunks(*footer, found.finish())) {
+    const bool right_marks = !all_read || !footer_marks || same(*footer_marks, found.marks());
+    if (footer && (!same_chunks(*footer, found.finish()) || !right_marks)) {
       report(Finding::Severity::Damage, step.position, "the footer does not agree with the chunks");
     }
     return report_regions(file, sequence);

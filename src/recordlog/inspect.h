@@ -28,7 +28,8 @@ struct SegmentSummary {
   std::uint64_t organisations = 0;
   std::uint64_t chunks = 0;
   std::uint64_t records = 0;
-  WallTime first_stored;  // 0: no records
+  std::uint64_t marks = 0;  // of requests with an Idempotency-Key, one a chunk
+  WallTime first_stored;    // 0: no records
   WallTime last_stored;
 };
 

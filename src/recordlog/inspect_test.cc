@@ -21,7 +21,10 @@ TEST(Inspect, SummarizesSegmentsOfARunningLog) {
   log.clock.advance_s(5);
   ASSERT_TRUE(log.append(kBolt, 0, 2));
   ASSERT_TRUE(log.open());
-  ASSERT_TRUE(log.append(kAcme, 3, 1));
+  RequestMaker marked;
+  AppendRequest request = marked.group(kAcme, Kind::Event).record(record_text(kAcme, 3), 3).make();
+  request.mark = RequestMark{.accepted = 1};
+  ASSERT_TRUE(append_and_wait(*log, std::move(request)));
   const auto summaries = inspect_log(disk, TestLog::kDirectory);
   ASSERT_TRUE(summaries);
   ASSERT_EQ(summaries->size(), 2u);
@@ -36,6 +39,8 @@ TEST(Inspect, SummarizesSegmentsOfARunningLog) {
   EXPECT_EQ(sealed.last_stored.ms, begin.ms + 5'000);
   EXPECT_FALSE((*summaries)[1].sealed);
   EXPECT_EQ((*summaries)[1].records, 1u);
+  EXPECT_EQ((*summaries)[0].marks, 0u);
+  EXPECT_EQ((*summaries)[1].marks, 1u);
   const auto findings = verify_log(disk, TestLog::kDirectory);
   ASSERT_TRUE(findings);
   EXPECT_TRUE(findings->empty());

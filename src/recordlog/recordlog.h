@@ -29,7 +29,8 @@ struct RequestMark {
   friend bool operator==(const RequestMark&, const RequestMark&) = default;
 };
 
-// Records [first, first + count) of group `part` of a marked request, on stable storage.
+// Records [first, first + count) of group `part` of a marked request, on stable storage. Of a
+// request that is stored whole there is one piece: part 0 with all `accepted` records.
 struct StoredPiece {
   RequestMark mark;
   std::uint32_t part = 0;
@@ -60,7 +61,8 @@ struct AppendRequest {
   std::optional<RequestMark> mark = {};
 };
 
-// All records are on stable storage, or an error: ResourceExhausted (no room), Io, Cancelled
+// All records are on stable storage, or an error: ResourceExhausted (no room on the disk, in the
+// queue or for another marked request; says which), Io, Cancelled
 // (stopping). After an error some may have been stored. Called once, on a thread of the log's own
 // or, when refused at once, before append() returns: hand over quickly, do not block.
 using AppendDone = std::function<void(Result<void>)>;
@@ -153,7 +155,8 @@ class RecordLog {
   virtual Result<Offset> offset_at(OrganisationId organisation, WallTime time) = 0;
 
   // What is stored of the marked request with this key, if that was within the time for which keys
-  // are remembered; also after a restart and after an append that failed. Threads: any.
+  // are remembered; also after a restart and after an append that failed. By part, then place;
+  // pieces do not touch. Known before `done` is called. Threads: any.
   virtual std::vector<StoredPiece> stored_pieces(const std::array<std::uint8_t, 16>& key) const = 0;
 
   virtual Statistics statistics() const = 0;

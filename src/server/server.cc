@@ -97,6 +97,8 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   log_settings.directory = log_directory(settings.data_dir);
   log_settings.segment_bytes = settings.segment_bytes;
   log_settings.retention_s = static_cast<std::int64_t>(settings.retention_days) * 24 * 3600;
+  log_settings.request_keys_max = settings.idempotency_keys_max;
+  log_settings.request_keys_kept_s = static_cast<std::int64_t>(settings.idempotency_s);
   auto opened_log = recordlog::open_local(log_settings, {posix_file_system(), clock, metrics});
   if (!opened_log) return opened_log.error();
   log = std::move(*opened_log);

@@ -24,6 +24,7 @@ struct Settings {
   std::uint64_t body_bytes_in_memory_max = 256ull << 20;
   std::uint64_t header_bytes_max = 32ull << 10;
   std::uint64_t connections_max = 10'000;
+  std::uint64_t idempotency_keys_max = 1'000'000;
 
   // [recordlog]
   std::uint64_t segment_bytes = 128ull << 20;
@@ -31,6 +32,7 @@ struct Settings {
 
   // [ingest]
   bool redact_tokens = true;
+  std::uint64_t idempotency_s = 24 * 3600;
 
   // [egress]
   std::vector<std::string> allow;

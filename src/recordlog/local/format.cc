@@ -60,7 +60,8 @@ std::optional<IndexHeader> read_index_header(std::string_view bytes) {
   if (!header) return std::nullopt;
   if (header->frame_bytes != sizeof(IndexHeader) +
                                  std::uint64_t{header->organisations} * sizeof(IndexOrganisation) +
-                                 std::uint64_t{header->entries} * sizeof(IndexEntry)) {
+                                 std::uint64_t{header->entries} * sizeof(IndexEntry) +
+                                 std::uint64_t{header->marks} * sizeof(IndexMark)) {
     return std::nullopt;
   }
   return header;
@@ -68,6 +69,25 @@ std::optional<IndexHeader> read_index_header(std::string_view bytes) {
 
 std::optional<Trailer> read_trailer(std::string_view bytes) {
   return read_header<Trailer>(bytes, kTrailerMagic);
+}
+
+std::vector<ChunkMark> read_marks(std::string_view frame, const ChunkHeader& header) {
+  std::vector<ChunkMark> marks;
+  std::string_view left = frame.substr(sizeof(ChunkHeader), header.marks_words * std::size_t{8});
+  while (!left.empty()) {
+    const auto type = static_cast<std::uint8_t>(left[0]);
+    const std::size_t bytes = static_cast<std::uint8_t>(left[1]) * std::size_t{8};
+    if (bytes == 0 || bytes > left.size()) break;
+    if (type == ChunkMark::kRequest && bytes == sizeof(ChunkMark)) {
+      ChunkMark& mark = marks.emplace_back();
+      std::memcpy(&mark, left.data(), sizeof(mark));
+      if (mark.count == 0 || std::uint32_t{mark.index} + mark.count > header.count) {
+        marks.pop_back();
+      }
+    }
+    left.remove_prefix(bytes);
+  }
+  return marks;
 }
 
 std::string segment_name(std::uint64_t sequence) {

@@ -3,6 +3,7 @@
 // in docs/formats/segment.md: change that first. Little-endian, like every
 // machine Sluice runs on, so that reading needs no decoding.
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/kind.h"
 #include "model/record_columns.h"
@@ -57,13 +59,39 @@ struct ChunkHeader {
   std::int64_t stored_ms = 0;
   std::uint32_t count = 0;         // records
   std::uint32_t joined_bytes = 0;  // of the records' text
-  std::uint16_t marks_words = 0;   // 8-byte words of the marks block, which nothing writes yet
+  std::uint16_t marks_words = 0;   // 8-byte words of the marks block
   std::uint8_t kind = 0;
   std::uint8_t column_schema = kColumnSchema;
   std::uint32_t group_bytes = 0;  // of the same commit group before this frame
   std::uint64_t checksum = 0;
 };
 static_assert(sizeof(ChunkHeader) == 64);
+
+// Records [index, index + count) of a chunk are records [first, first + count) of group `part` of a
+// request that came with an Idempotency-Key.
+struct ChunkMark {
+  static constexpr std::uint8_t kRequest = 1;  // type
+  static constexpr std::uint8_t kWords = 7;
+
+  std::uint8_t type = kRequest;
+  std::uint8_t words = kWords;  // of this mark: other types may have other sizes
+  std::uint16_t index = 0;
+  std::uint16_t count = 0;
+  std::uint16_t reserved = 0;
+  std::array<std::uint8_t, 16> key{};
+  std::array<std::uint8_t, 16> body{};
+  std::uint32_t accepted = 0;
+  std::uint32_t rejected = 0;
+  std::uint32_t part = 0;
+  std::uint32_t first = 0;
+};
+static_assert(sizeof(ChunkMark) == ChunkMark::kWords * 8);
+
+struct IndexMark {
+  ChunkMark mark;
+  std::int64_t stored_ms = 0;  // of its chunk
+};
+static_assert(sizeof(IndexMark) == 64);
 
 struct IndexHeader {
   std::uint32_t magic = kIndexMagic;
@@ -73,8 +101,9 @@ struct IndexHeader {
   std::uint32_t entries = 0;
   std::int64_t newest_stored_ms = 0;
   std::uint64_t lost_records_max = 0;        // see SegmentIndex
-  std::uint64_t organisations_checksum = 0;  // of that table alone: start-up reads no more
-  std::uint64_t reserved = 0;
+  std::uint64_t organisations_checksum = 0;  // of that table alone: mostly start-up reads no more
+  std::uint32_t marks = 0;
+  std::uint32_t reserved = 0;
   std::uint64_t checksum = 0;
 };
 static_assert(sizeof(IndexHeader) == 64);
@@ -129,6 +158,9 @@ std::optional<SegmentHeader> read_segment_header(std::string_view bytes);
 std::optional<ChunkHeader> read_chunk_header(std::string_view bytes);
 std::optional<IndexHeader> read_index_header(std::string_view bytes);
 std::optional<Trailer> read_trailer(std::string_view bytes);
+
+// The marks of a chunk whose checksum is right. What makes no sense is passed over.
+std::vector<ChunkMark> read_marks(std::string_view frame, const ChunkHeader& header);
 
 constexpr std::uint64_t align_up(std::uint64_t bytes) {
   return (bytes + kFrameAlignment - 1) / kFrameAlignment * kFrameAlignment;

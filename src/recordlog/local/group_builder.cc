@@ -41,21 +41,21 @@ std::uint32_t GroupBuilder::plan_for(OrganisationId organisation, Kind kind) {
   return found->second;
 }
 
-void GroupBuilder::add_run(Plan& plan, std::span<const NewRecord> records,
-                           std::uint64_t joined_bytes) {
+void GroupBuilder::add_run(Plan& plan, const Run& run, std::uint64_t joined_bytes) {
   const auto number = static_cast<std::uint32_t>(runs_.size());
-  runs_.push_back({records});
+  runs_.push_back(run);
   if (plan.last_run == kNone) {
     plan.first_run = number;
   } else {
     runs_[plan.last_run].next = number;
   }
   plan.last_run = number;
-  plan.count += static_cast<std::uint32_t>(records.size());
+  plan.count += static_cast<std::uint32_t>(run.records.size());
+  if (run.mark != nullptr) ++plan.marks;
   plan.joined_bytes += joined_bytes;
 }
 
-void GroupBuilder::add(const NewRecords& group) {
+void GroupBuilder::add(const NewRecords& group, const RequestMark* mark) {
   const std::span<const NewRecord> records = group.records;
   std::size_t at = 0;
   while (at < records.size()) {
@@ -70,7 +70,7 @@ void GroupBuilder::add(const NewRecords& group) {
     }
     const bool goes_alone = until == at && plan->count == 0;
     if (goes_alone) bytes = records[until++].bytes.size() + 1;
-    if (until > at) add_run(*plan, records.subspan(at, until - at), bytes);
+    if (until > at) add_run(*plan, {records.subspan(at, until - at), &group, mark}, bytes);
     at = until;
     if (at < records.size()) open_plans_.erase(group.organisation);  // full
   }
@@ -86,7 +86,9 @@ std::span<PreparedChunk> GroupBuilder::prepare() {
 void GroupBuilder::reserve_staging() {
   std::size_t needed = 0;
   for (const Plan& plan : plans_) {
-    needed += align_up(chunk_meta_bytes(0, plan.count) + plan.joined_bytes) + kFrameAlignment;
+    const std::uint64_t meta_bytes =
+        chunk_meta_bytes(std::uint64_t{plan.marks} * ChunkMark::kWords, plan.count);
+    needed += align_up(meta_bytes + plan.joined_bytes) + kFrameAlignment;
   }
   if (needed <= staging_size_) return;
   staging_ = std::make_unique_for_overwrite<std::byte[]>(needed);
@@ -123,18 +125,21 @@ void GroupBuilder::add_text(std::string_view bytes) {
 
 void GroupBuilder::prepare_chunk(const Plan& plan) {
   staging_used_ = align_up(staging_used_);
-  const std::size_t meta_bytes = chunk_meta_bytes(0, plan.count);
+  const std::size_t marks_words = std::size_t{plan.marks} * ChunkMark::kWords;
+  const std::size_t meta_bytes = chunk_meta_bytes(marks_words, plan.count);
   std::byte* meta = take(meta_bytes);
   auto* header = new (meta) ChunkHeader;
   header->organisation = plan.organisation.value();
   header->count = plan.count;
   header->joined_bytes = static_cast<std::uint32_t>(plan.joined_bytes - 1);
   header->frame_bytes = static_cast<std::uint32_t>(align_up(meta_bytes + header->joined_bytes));
+  header->marks_words = static_cast<std::uint16_t>(marks_words);
   header->kind = static_cast<std::uint8_t>(plan.kind);
-  chunks_.push_back({plan.organisation, header, pieces_.size(), 0});
+  chunks_.push_back({plan.organisation, header, pieces_.size(), 0, {}});
   add_piece(meta, meta_bytes);
+  if (plan.marks > 0) chunks_.back().marks = write_marks(plan, meta + sizeof(ChunkHeader));
 
-  auto* columns = reinterpret_cast<RecordColumns*>(meta + sizeof(ChunkHeader));
+  auto* columns = reinterpret_cast<RecordColumns*>(meta + sizeof(ChunkHeader) + marks_words * 8);
   auto* starts = reinterpret_cast<std::uint32_t*>(columns + plan.count);
   std::uint32_t start = 0;
   std::string_view text;  // of records that lie side by side
@@ -162,6 +167,30 @@ void GroupBuilder::prepare_chunk(const Plan& plan) {
   add_piece(zeros, padding);
   chunks_.back().end_piece = pieces_.size();
   header->body_checksum = checksum_of(pieces(chunks_.back()), sizeof(ChunkHeader));
+}
+
+std::span<const ChunkMark> GroupBuilder::write_marks(const Plan& plan, std::byte* into) const {
+  auto* const marks = reinterpret_cast<ChunkMark*>(into);
+  ChunkMark* next = marks;
+  std::uint32_t index = 0;
+  for (std::uint32_t number = plan.first_run; number != kNone; number = runs_[number].next) {
+    const Run& run = runs_[number];
+    const auto count = static_cast<std::uint32_t>(run.records.size());
+    if (run.mark != nullptr) {
+      auto* mark = new (next++) ChunkMark;
+      mark->index = static_cast<std::uint16_t>(index);
+      mark->count = static_cast<std::uint16_t>(count);
+      mark->key = run.mark->key;
+      mark->body = run.mark->body;
+      mark->accepted = run.mark->accepted;
+      mark->rejected = run.mark->rejected;
+      mark->part = run.group->part;
+      mark->first = run.group->first +
+                    static_cast<std::uint32_t>(&run.records[0] - run.group->records.data());
+    }
+    index += count;
+  }
+  return {marks, next};
 }
 
 }  // namespace sluice::recordlog

@@ -28,6 +28,7 @@ struct PreparedChunk {
   ChunkHeader* header = nullptr;
   std::size_t first_piece = 0;  // of GroupBuilder::pieces()
   std::size_t end_piece = 0;
+  std::span<const ChunkMark> marks;  // until GroupBuilder::clear()
 };
 
 // Records that lie in the request's payload with exactly one comma between them
@@ -38,8 +39,8 @@ class GroupBuilder {
   // What was added and prepared before is forgotten; memory is kept for the
   // next group.
   void clear();
-  // In the order of storing. The records' bytes stay valid until clear().
-  void add(const NewRecords& group);
+  // In the order of storing. The records' bytes and the mark (null: none) stay valid until clear().
+  void add(const NewRecords& group, const RequestMark* mark = nullptr);
   // After the last add().
   std::span<PreparedChunk> prepare();
   std::span<const iovec> pieces(const PreparedChunk& chunk) const {
@@ -52,19 +53,23 @@ class GroupBuilder {
     OrganisationId organisation;
     Kind kind = Kind::Event;
     std::uint32_t count = 0;
+    std::uint32_t marks = 0;
     std::uint64_t joined_bytes = 0;  // with a comma behind each record
     std::uint32_t first_run = kNone;
     std::uint32_t last_run = kNone;
   };
   struct Run {  // records of one request that go into one plan
     std::span<const NewRecord> records;
+    const NewRecords* group = nullptr;  // `records` are a part of it
+    const RequestMark* mark = nullptr;
     std::uint32_t next = kNone;
   };
 
   std::uint32_t plan_for(OrganisationId organisation, Kind kind);
-  void add_run(Plan& plan, std::span<const NewRecord> records, std::uint64_t joined_bytes);
+  void add_run(Plan& plan, const Run& run, std::uint64_t joined_bytes);
   void reserve_staging();
   void prepare_chunk(const Plan& plan);
+  std::span<const ChunkMark> write_marks(const Plan& plan, std::byte* into) const;
   void add_text(std::string_view bytes);
   void add_piece(const void* bytes, std::size_t count);
   std::byte* take(std::size_t count);

@@ -43,6 +43,15 @@ Result<Footer> read_footer(const File& file) {
   return Footer{trailer->index_position, *header};
 }
 
+Result<std::string> read_body(const File& file, const Footer& footer) {
+  Result<std::string> body = read_exactly(file, footer.position + sizeof(IndexHeader),
+                                          footer.header.frame_bytes - sizeof(IndexHeader));
+  if (body && checksum_of(body->data(), body->size()) != footer.header.body_checksum) {
+    return damaged_index("its entries");
+  }
+  return body;
+}
+
 template <class T>
 std::vector<T> take(std::string_view& bytes, std::size_t count) {
   std::vector<T> taken(count);
@@ -135,17 +144,20 @@ SegmentIndex GrowingIndex::finish() const {
   return index;
 }
 
-std::string encode_footer(const SegmentIndex& index, std::uint64_t position) {
+std::string encode_footer(const SegmentIndex& index, std::span<const IndexMark> marks,
+                          std::uint64_t position) {
   std::string body;
   append(body, index.organisations.data(), index.organisations.size());
   const std::size_t organisations_bytes = body.size();
   append(body, index.entries.data(), index.entries.size());
+  append(body, marks.data(), marks.size());
 
   IndexHeader header;
   header.frame_bytes = static_cast<std::uint32_t>(sizeof(header) + body.size());
   header.body_checksum = checksum_of(body.data(), body.size());
   header.organisations = static_cast<std::uint32_t>(index.organisations.size());
   header.entries = static_cast<std::uint32_t>(index.entries.size());
+  header.marks = static_cast<std::uint32_t>(marks.size());
   header.newest_stored_ms = index.newest_stored.ms;
   header.lost_records_max = index.lost_records_max;
   header.organisations_checksum = checksum_of(body.data(), organisations_bytes);
@@ -166,12 +178,8 @@ Result<SegmentIndex> read_index(const File& file) {
   const Result<Footer> footer = read_footer(file);
   if (!footer) return footer.error();
   const IndexHeader& header = footer->header;
-  const Result<std::string> body = read_exactly(file, footer->position + sizeof(IndexHeader),
-                                                header.frame_bytes - sizeof(IndexHeader));
+  const Result<std::string> body = read_body(file, *footer);
   if (!body) return body.error();
-  if (checksum_of(body->data(), body->size()) != header.body_checksum) {
-    return damaged_index("its entries");
-  }
   SegmentIndex index;
   std::string_view left = *body;
   index.organisations = take<IndexOrganisation>(left, header.organisations);
@@ -199,6 +207,17 @@ Result<SegmentIndex> read_index_organisations(const File& file) {
   index.newest_stored = {header.newest_stored_ms};
   index.lost_records_max = header.lost_records_max;
   return index;
+}
+
+Result<std::vector<IndexMark>> read_index_marks(const File& file) {
+  const Result<Footer> footer = read_footer(file);
+  if (!footer) return footer.error();
+  const std::size_t marks = footer->header.marks;
+  if (marks == 0) return std::vector<IndexMark>();
+  const Result<std::string> body = read_body(file, *footer);
+  if (!body) return body.error();
+  std::string_view table = std::string_view(*body).substr(body->size() - marks * sizeof(IndexMark));
+  return take<IndexMark>(table, marks);
 }
 
 }  // namespace sluice::recordlog

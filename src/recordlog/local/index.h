@@ -42,26 +42,38 @@ class GrowingIndex {
  public:
   // In the order of the file.
   void add(OrganisationId organisation, const IndexEntry& entry);
+  void add_marks(const ChunkHeader& header, std::span<const ChunkMark> marks) {
+    for (const ChunkMark& mark : marks) marks_.push_back({mark, header.stored_ms});
+  }
+  void add_marks(std::span<const IndexMark> marks) {
+    marks_.insert(marks_.end(), marks.begin(), marks.end());
+  }
   void add_lost(std::uint64_t records_max) { lost_records_max_ += records_max; }
   std::span<const IndexEntry> entries_of(OrganisationId organisation) const;
   std::vector<OrganisationId> organisations() const;
   bool empty() const { return entries_.empty() && lost_records_max_ == 0; }
   WallTime newest_stored() const { return newest_stored_; }
   std::uint64_t lost_records_max() const { return lost_records_max_; }
+  const std::vector<IndexMark>& marks() const { return marks_; }
   SegmentIndex finish() const;
 
  private:
   std::unordered_map<OrganisationId, std::vector<IndexEntry>> entries_;
+  std::vector<IndexMark> marks_;
   WallTime newest_stored_;
   std::uint64_t lost_records_max_ = 0;
 };
 
 // The footer: index frame and trailer, to be written at `position`.
-std::string encode_footer(const SegmentIndex& index, std::uint64_t position);
+std::string encode_footer(const SegmentIndex& index, std::span<const IndexMark> marks,
+                          std::uint64_t position);
 
 // The whole index of a sealed segment. Corruption: not sealed, or its footer is
 // damaged.
 Result<SegmentIndex> read_index(const File& file);
 // The same without entries: what is kept in memory of a sealed segment.
 Result<SegmentIndex> read_index_organisations(const File& file);
+// The marks of all its chunks, in the order of the file.
+Result<std::vector<IndexMark>> read_index_marks(const File& file);
+
 }  // namespace sluice::recordlog

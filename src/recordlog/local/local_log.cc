@@ -37,8 +37,8 @@ class LocalLogImpl final : public LocalLog {
     return partition_of(organisation).end(organisation);
   }
   Result<Offset> offset_at(OrganisationId organisation, WallTime time) override;
-  std::vector<StoredPiece> stored_pieces(const std::array<std::uint8_t, 16>&) const override {
-    return {};
+  std::vector<StoredPiece> stored_pieces(const std::array<std::uint8_t, 16>& key) const override {
+    return context_->marks.find(key, context_->clock.now());
   }
   Statistics statistics() const override;
   Result<void> health() const override;
@@ -81,6 +81,12 @@ void LocalLogImpl::append(AppendRequest request, AppendDone done) {
     bytes += group_bytes;
   }
   if (parts.empty()) return done({});
+  if (request.mark && !context_->marks.takes(request.mark->key, context_->clock.now())) {
+    return done(Error{ErrorCode::ResourceExhausted,
+                      fmt::format("{} idempotency keys are remembered, as many as this log may: "
+                                  "send the request later, or without a key",
+                                  context_->settings.request_keys_max)});
+  }
   const std::uint64_t waiting = context_->queue_bytes.fetch_add(bytes, std::memory_order_relaxed);
   if (waiting > 0 && waiting + bytes > context_->settings.append_queue_bytes_max) {
     context_->queue_bytes.fetch_sub(bytes, std::memory_order_relaxed);
@@ -120,6 +126,7 @@ Statistics LocalLogImpl::statistics() const {
     for (const auto& segment : *list) statistics.bytes += segment->bytes();
   }
   statistics.append_queue_bytes = context_->queue_bytes.load(std::memory_order_relaxed);
+  statistics.request_marks = context_->marks.keys();
   statistics.quarantined_chunks = context_->quarantine->damaged();
   return statistics;
 }

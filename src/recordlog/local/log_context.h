@@ -12,6 +12,7 @@
 #include "recordlog/local/index.h"
 #include "recordlog/local/local_log.h"
 #include "recordlog/local/lru_cache.h"
+#include "recordlog/local/mark_table.h"
 #include "recordlog/local/quarantine.h"
 #include "recordlog/recordlog.h"
 
@@ -93,7 +94,8 @@ struct LogContext {
         quarantine(std::move(quarantine_in)),
         files(kOpenFilesMax),
         indexes(settings.index_cache_bytes_max),
-        chunks(settings.chunk_cache_bytes_max) {}
+        chunks(settings.chunk_cache_bytes_max),
+        marks(settings.request_keys_max, settings.request_keys_kept_s, dependencies.metrics) {}
 
   std::string partition_directory(std::uint32_t partition) const {
     return settings.directory + "/p" + std::to_string(partition);
@@ -112,6 +114,7 @@ struct LogContext {
   LruCache<SegmentId, const File> files;  // open for reading
   LruCache<SegmentId, const SegmentIndex> indexes;
   LruCache<ChunkKey, const Chunk> chunks;
+  MarkTable marks;
   std::atomic<AppendObserver*> observer = nullptr;
   std::atomic<std::uint64_t> queue_bytes = 0;
 };

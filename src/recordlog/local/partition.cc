@@ -11,9 +11,9 @@ namespace {
 constexpr std::uint64_t kGroupBytes = 8 * kMiB;  // of records, taken from the queue for one sync
 constexpr std::chrono::seconds kMarkEvery{1};
 constexpr std::chrono::seconds kRetentionEvery{60};
-// A segment of tiny chunks is sealed before it is full: its index lies in memory (8 MiB), and is
-// read as a whole later.
-constexpr std::uint64_t kSegmentChunksMax = 1 << 18;
+// A segment of tiny chunks is sealed before it is full: its index lies in memory (8 MiB, or 16 if
+// it is all marks), and is read as a whole later.
+constexpr std::uint64_t kIndexEntriesMax = 1 << 18;
 // A segment that grows slowly is sealed after this part of the retention, so
 // that it can age out.
 constexpr std::int64_t kSegmentsPerRetention = 20;
@@ -157,7 +157,8 @@ void Partition::commit(std::vector<Part>& parts) {
   builder_.clear();
   for (const Part& part : parts) {
     for (const std::uint32_t group : part.groups) {
-      builder_.add(part.append->request.groups[group]);
+      const AppendRequest& request = part.append->request;
+      builder_.add(request.groups[group], request.mark ? &*request.mark : nullptr);
     }
   }
   const Result<void> result = write_chunks(builder_.prepare());
@@ -184,7 +185,7 @@ Result<void> Partition::write_chunks(std::span<PreparedChunk> chunks) {
     while (count < chunks.size() && bytes + chunks[count].header->frame_bytes <= writer_->room()) {
       bytes += chunks[count++].header->frame_bytes;
     }
-    const bool index_full = chunks_in_segment_ >= kSegmentChunksMax;
+    const bool index_full = index_entries_ >= kIndexEntriesMax;
     if ((count < chunks.size() || index_full) && !writer_->empty()) {
       seal_segment();
       continue;
@@ -232,6 +233,7 @@ Result<void> Partition::write_run(std::span<PreparedChunk> chunks) {
 
 void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t bytes) {
   entries_.clear();
+  marks_.clear();
   std::vector<AppendObserver::Appended> appended;
   std::uint64_t position = writer_->end() - bytes;
   std::uint64_t records = 0;
@@ -239,6 +241,7 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
     const ChunkHeader& header = *chunk.header;
     const IndexEntry entry = make_entry(header, position, /*damaged=*/false);
     entries_.push_back({chunk.organisation, entry});
+    for (const ChunkMark& mark : chunk.marks) marks_.push_back({mark, header.stored_ms});
     const Offset end{entry.end_offset()};
     if (!appended.empty() && appended.back().organisation == chunk.organisation) {
       appended.back().end = end;
@@ -248,8 +251,9 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
     position += header.frame_bytes;
     records += header.count;
   }
-  chunks_in_segment_ += chunks.size();
-  active_->add(entries_, writer_->end());
+  index_entries_ += entries_.size() + marks_.size();
+  active_->add(entries_, marks_, writer_->end());
+  context_.marks.add(marks_);
   {
     const MutexLock lock(mutex_);
     for (const AppendObserver::Appended& one : appended) ends_[one.organisation] = one.end;
@@ -277,7 +281,7 @@ Result<void> Partition::begin_segment() {
     return created.error();
   }
   ++next_sequence_;
-  chunks_in_segment_ = 0;
+  index_entries_ = 0;
   writer_ = *std::move(created);
   active_ = std::make_shared<Segment>(id, context_.clock.now(), GrowingIndex(), writer_->end());
   list.push_back(active_);
@@ -290,7 +294,7 @@ void Partition::seal_segment() {
   if (!writer_) return;
   const SegmentIndex index = active_->finish_index();
   const std::uint64_t before = active_->bytes();
-  if (const Result<std::uint64_t> bytes = writer_->seal(index)) {
+  if (const Result<std::uint64_t> bytes = writer_->seal(index, active_->marks())) {
     active_->become_sealed(index, *bytes);
     context_.indexes.put(active_->id(), std::make_shared<const SegmentIndex>(index),
                          index.memory_bytes());

@@ -80,9 +80,10 @@ class Partition {
   GroupBuilder builder_;
   std::vector<iovec> pieces_;
   std::vector<Segment::NewEntry> entries_;
+  std::vector<IndexMark> marks_;
   std::unique_ptr<SegmentWriter> writer_;  // null: the next append begins a segment
   std::shared_ptr<Segment> active_;        // what writer_ writes
-  std::uint64_t chunks_in_segment_ = 0;    // of active_
+  std::uint64_t index_entries_ = 0;        // of active_: chunks and marks
   NextOffsets next_offsets_;
   NextOffsets noted_offsets_;
   WallTime last_stored_;

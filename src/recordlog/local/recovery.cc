@@ -23,6 +23,7 @@ struct Piece {
   std::uint64_t position;
   std::uint64_t bytes;
   ChunkHeader header;
+  std::vector<ChunkMark> marks;
 };
 
 // Ends at an index frame, at zeros or at the end of the file.
@@ -32,9 +33,10 @@ Result<std::vector<Piece>> walk(const File& file, Piece& last) {
   for (;;) {
     const Result<FrameWalker::Step> step = walker.next();
     if (!step) return step.error();
-    last = {step->found, step->position, step->bytes, step->header};
+    last = {step->found, step->position, step->bytes, step->header, {}};
     if (step->found == Found::End || step->found == Found::Index) return pieces;
     pieces.push_back(last);
+    if (step->found == Found::Chunk) pieces.back().marks = read_marks(step->frame, step->header);
   }
 }
 
@@ -56,6 +58,7 @@ class PartitionRecovery {
   Result<std::vector<std::uint64_t>> list_segments();
   Result<void> read_small_files();
   Result<void> recover_segment(std::uint64_t sequence, bool newest);
+  Result<void> take_marks(const File& file, const SegmentIndex& index);
   Result<void> recover_unsealed(SegmentId id, bool newest);
   Result<void> check_header(const File& file, SegmentId id);
   Result<void> make_durable(File& file, const ScannedSegment& scanned);
@@ -131,14 +134,25 @@ Result<void> PartitionRecovery::recover_segment(std::uint64_t sequence, bool new
   if (!file) return file.error();
   if (auto checked = check_header(**file, id); !checked) return checked;
   const Result<SegmentIndex> index = read_index_organisations(**file);
-  if (!index) {
-    if (index.error().code != ErrorCode::Corruption) return index.error();
+  const Result<void> read = index ? take_marks(**file, *index) : index.error();
+  if (!read) {
+    if (read.error().code != ErrorCode::Corruption) return read;
     return recover_unsealed(id, newest);
   }
   const Result<std::uint64_t> size = (*file)->size();
   if (!size) return size.error();
   result_.segments.push_back(std::make_shared<Segment>(id, *index, *size));
   take_offsets(*index);
+  return {};
+}
+
+// Of a sealed segment, unless all its requests are to be forgotten.
+Result<void> PartitionRecovery::take_marks(const File& file, const SegmentIndex& index) {
+  const std::int64_t kept_ms = context_.settings.request_keys_kept_s * 1000;
+  if (index.newest_stored.ms < context_.clock.now().ms - kept_ms) return {};
+  const Result<std::vector<IndexMark>> marks = read_index_marks(file);
+  if (!marks) return marks.error();
+  context_.marks.add(*marks);
   return {};
 }
 
@@ -188,6 +202,7 @@ Result<void> PartitionRecovery::recover_unsealed(SegmentId id, bool newest) {
     }
   }
   take_offsets(scanned->index.finish());
+  context_.marks.add(scanned->index.marks());
   if (moved) {
     result_.segments.push_back(seal_or_keep(**file, id, *std::move(scanned)));
   } else {
@@ -239,7 +254,7 @@ bool PartitionRecovery::move_to_quarantine(const File& file, SegmentId id,
 std::shared_ptr<Segment> PartitionRecovery::seal_or_keep(File& file, SegmentId id,
                                                          ScannedSegment scanned) {
   const SegmentIndex index = scanned.index.finish();
-  std::string footer = encode_footer(index, scanned.frames_end);
+  std::string footer = encode_footer(index, scanned.index.marks(), scanned.frames_end);
   const std::uint64_t size = scanned.frames_end + footer.size();
   const iovec buffer{footer.data(), footer.size()};
   Result<void> sealed = file.truncate(scanned.frames_end);
@@ -327,6 +342,7 @@ Result<ScannedSegment> scan_segment(const File& file, SyncedEnd synced) {
       scanned.index.add(
           OrganisationId{piece.header.organisation},
           make_entry(piece.header, piece.position, piece.found == Found::DamagedChunk));
+      scanned.index.add_marks(piece.header, piece.marks);
     }
     if (piece.found == Found::Unreadable) {
       scanned.damage.push_back({piece.position, piece.bytes, {}});

@@ -128,8 +128,10 @@ Result<std::shared_ptr<const SegmentIndex>> Segment::load_index(LogContext& cont
   return index;
 }
 
-void Segment::add(std::span<const NewEntry> entries, std::uint64_t bytes) {
+void Segment::add(std::span<const NewEntry> entries, std::span<const IndexMark> marks,
+                  std::uint64_t bytes) {
   const MutexLock lock(mutex_);
+  growing_->add_marks(marks);
   for (const NewEntry& added : entries) growing_->add(added.organisation, added.entry);
   bytes_.store(bytes, std::memory_order_relaxed);
 }
@@ -137,6 +139,11 @@ void Segment::add(std::span<const NewEntry> entries, std::uint64_t bytes) {
 SegmentIndex Segment::finish_index() const {
   const MutexLock lock(mutex_);
   return growing_->finish();
+}
+
+std::vector<IndexMark> Segment::marks() const {
+  const MutexLock lock(mutex_);
+  return growing_ ? growing_->marks() : std::vector<IndexMark>();
 }
 
 void Segment::become_sealed(const SegmentIndex& index, std::uint64_t bytes) {

@@ -49,8 +49,10 @@ class Segment {
   Result<std::optional<IndexEntry>> find_stored(OrganisationId organisation, WallTime time,
                                                 LogContext& context) const;
 
-  void add(std::span<const NewEntry> entries, std::uint64_t bytes);
+  void add(std::span<const NewEntry> entries, std::span<const IndexMark> marks,
+           std::uint64_t bytes);
   SegmentIndex finish_index() const;
+  std::vector<IndexMark> marks() const;  // none of a sealed one: they are in its footer
   void become_sealed(const SegmentIndex& index, std::uint64_t bytes);
 
  private:

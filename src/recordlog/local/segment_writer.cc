@@ -43,8 +43,9 @@ Result<void> SegmentWriter::append(std::span<const iovec> pieces, std::uint64_t 
   return {};
 }
 
-Result<std::uint64_t> SegmentWriter::seal(const SegmentIndex& index) {
-  std::string footer = encode_footer(index, end_);
+Result<std::uint64_t> SegmentWriter::seal(const SegmentIndex& index,
+                                          std::span<const IndexMark> marks) {
+  std::string footer = encode_footer(index, marks, end_);
   const iovec piece{footer.data(), footer.size()};
   Result<void> result = file_->write_at(end_, {&piece, 1});
   if (result) result = file_->truncate(end_ + footer.size());

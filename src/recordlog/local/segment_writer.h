@@ -28,7 +28,7 @@ class SegmentWriter {
   Result<void> append(std::span<const iovec> pieces, std::uint64_t bytes);
   // Writes the footer and cuts the file to its size, which it returns. An error
   // leaves a segment that is read by its chunks, as after a crash.
-  Result<std::uint64_t> seal(const SegmentIndex& index);
+  Result<std::uint64_t> seal(const SegmentIndex& index, std::span<const IndexMark> marks);
   // Cuts off what may have been written behind end(), if the disk still does
   // that much.
   void abandon();
