@@ -35,6 +35,7 @@ struct Options {
   std::uint64_t seed = 1;
   double duration_s = 0;  // > 0: instead of a number of records
   double rate = 0;        // records/s; 0: each connection sends as soon as it has its answer
+  bool print = false;     // the records go to standard output instead, one a line
 };
 
 // Head and body of one request, ready to be sent.
@@ -89,6 +90,19 @@ Request build_request(const Options& options, std::mt19937_64& random) {
   }
   request.bytes += body;
   return request;
+}
+
+// What another program is fed with, that takes no HTTP.
+void print_records(const Options& options) {
+  const RecordKind kind = options.kind == "usage" ? RecordKind::Usage : RecordKind::Events;
+  std::mt19937_64 random(options.seed);
+  std::vector<RecordTemplate> templates;
+  for (int i = 0; i < 1000; ++i) templates.push_back(make_record(kind, random));
+  for (std::uint64_t i = 0; i < options.records; ++i) {
+    RecordTemplate& record = templates[i % templates.size()];
+    write_digits(record.json.data() + record.id_at, kIdDigits, options.first_id + i);
+    fmt::print("{}\n", record.json);
+  }
 }
 
 class Load {
@@ -290,7 +304,7 @@ int main(int argc, char** argv) {
   sluice::bench::Options options;
   CLI::App app{
       "Sends records as fast as they are acknowledged, or at a rate; prints one JSON line."};
-  app.add_option("--url", options.url, "the server: http://HOST:PORT")->required();
+  app.add_option("--url", options.url, "the server: http://HOST:PORT");
   app.add_option("--kind", options.kind)->check(CLI::IsMember({"usage", "events"}));
   app.add_option("--format", options.format)->check(CLI::IsMember({"ndjson", "array"}));
   app.add_option("--body-records", options.body_records, "records a body")
@@ -305,7 +319,12 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed);
   app.add_option("--token", options.token, "sent as Authorization: Bearer");
   app.add_option("--query", options.query, "put behind the path, with its question mark");
+  app.add_flag("--print", options.print, "print --records records, one a line, and send nothing");
   CLI11_PARSE(app, argc, argv);
+  if (options.print) {
+    sluice::bench::print_records(options);
+    return 0;
+  }
   sluice::bench::Load load(options);
   load.run();
   load.print();
