@@ -1,6 +1,8 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -58,11 +60,37 @@ http::Settings http_settings(const Settings& settings) {
   return http;
 }
 
+std::uint64_t log_bytes_max(const Settings& settings) {
+  if (settings.data_bytes_max != 0) return settings.data_bytes_max;
+  std::error_code fault;
+  const std::filesystem::space_info disk = std::filesystem::space(settings.data_dir, fault);
+  return fault ? 0 : disk.capacity / 10 * 9;
+}
+
+// Streams that keep no cursor need nothing.
+std::optional<recordlog::LowestCursors> lowest_cursors(catalog::Catalog& catalog,
+                                                       const dispatch::Dispatch& dispatch) {
+  const auto streams = catalog.all_streams();
+  if (!streams) return std::nullopt;
+  recordlog::LowestCursors lowest;
+  for (const catalog::Stream& stream : *streams) {
+    const auto snapshot = dispatch.snapshot(stream.id);
+    if (snapshot && snapshot->status == catalog::StreamStatus::Disabled) continue;
+    const Offset cursor = snapshot ? snapshot->next_offset : stream.start;
+    const auto [found, added] = lowest.try_emplace(stream.organisation, cursor);
+    found->second = std::min(found->second, cursor);
+  }
+  return lowest;
+}
+
 }  // namespace
 
 // In the order of construction; taken down from the end.
 struct Server::Graph {
   explicit Graph(std::size_t io_threads) : threads(io_threads) {}
+  ~Graph() {
+    if (log) log->set_lowest_cursors(nullptr);  // dispatch goes before the log
+  }
 
   std::unique_ptr<DataDirectory> data_directory;
   SystemClock clock;
@@ -97,6 +125,7 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   log_settings.directory = log_directory(settings.data_dir);
   log_settings.segment_bytes = settings.segment_bytes;
   log_settings.retention_s = static_cast<std::int64_t>(settings.retention_days) * 24 * 3600;
+  log_settings.bytes_max = log_bytes_max(settings);
   log_settings.request_keys_max = settings.idempotency_keys_max;
   log_settings.request_keys_kept_s = static_cast<std::int64_t>(settings.idempotency_s);
   auto opened_log = recordlog::open_local(log_settings, {posix_file_system(), clock, metrics});
@@ -122,6 +151,7 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   auto streams = catalog->all_streams();
   if (!streams) return streams.error();
   for (const catalog::Stream& stream : *streams) dispatch->add(stream);
+  log->set_lowest_cursors([this] { return lowest_cursors(*catalog, *dispatch); });
   return {};
 }
 

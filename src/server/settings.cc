@@ -40,6 +40,7 @@ const std::array kSettings = {
     Setting{"limits", "header_bytes_max", &Settings::header_bytes_max, kKiB, kMiB},
     Setting{"limits", "connections_max", &Settings::connections_max, 1, 1'000'000},
     Setting{"limits", "idempotency_keys_max", &Settings::idempotency_keys_max, 1, 100'000'000},
+    Setting{"limits", "data_bytes_max", &Settings::data_bytes_max},
     Setting{"recordlog", "segment_bytes", &Settings::segment_bytes, kMiB, 256 * kMiB},
     Setting{"recordlog", "retention_days", &Settings::retention_days, 1, 3650},
     Setting{"ingest", "redact_tokens", &Settings::redact_tokens},
@@ -220,6 +221,12 @@ Result<void> check(const Settings& settings) {
     return fault(
         "limits.record_bytes_max is larger than limits.body_bytes_max: no such record "
         "could ever arrive");
+  }
+  // Each partition writes a segment of its own.
+  if (settings.data_bytes_max != 0 && settings.data_bytes_max < 16 * settings.segment_bytes) {
+    return fault(
+        "limits.data_bytes_max is less than 16 times recordlog.segment_bytes: the log could not "
+        "keep two segments in each of its 8 partitions");
   }
   if (settings.data_dir.empty()) return fault("server.data_dir is empty: name a directory");
   constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};

@@ -25,6 +25,7 @@ struct Settings {
   std::uint64_t header_bytes_max = 32ull << 10;
   std::uint64_t connections_max = 10'000;
   std::uint64_t idempotency_keys_max = 1'000'000;
+  std::uint64_t data_bytes_max = 0;  // of the record log; 0: 90 % of the disk
 
   // [recordlog]
   std::uint64_t segment_bytes = 128ull << 20;

@@ -42,6 +42,9 @@ class LocalLogImpl final : public LocalLog {
   }
   Statistics statistics() const override;
   Result<void> health() const override;
+  void set_lowest_cursors(std::function<std::optional<LowestCursors>()> ask) override {
+    context_->budget.set_lowest_cursors(std::move(ask));
+  }
   void run_retention() override {
     for (const auto& partition : partitions_) partition->run_retention();
   }
@@ -205,11 +208,16 @@ Result<std::unique_ptr<LocalLog>> open_local(LocalSettings settings,
   auto context =
       std::make_unique<LogContext>(std::move(settings), dependencies, *std::move(quarantine));
   std::vector<RecoveredPartition> recovered;
+  WallTime newest;
   for (std::uint32_t i = 0; i < context->settings.partitions; ++i) {
     Result<RecoveredPartition> partition = recover_partition(*context, i);
     if (!partition) return partition.error();
+    newest = std::max(newest, partition->last_stored);
     recovered.push_back(*std::move(partition));
   }
+  context->retention_guard = std::make_unique<RetentionGuard>(
+      RetentionGuard::Options{context->settings.directory, newest, context->settings.retention_s},
+      fs, dependencies.clock, dependencies.metrics);
   return std::unique_ptr<LocalLog>(
       std::make_unique<LocalLogImpl>(std::move(context), std::move(recovered)));
 }

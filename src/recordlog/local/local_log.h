@@ -10,8 +10,11 @@
 // partition; they end in the destructor, which finishes what waits.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -26,6 +29,9 @@ struct LocalSettings {
   std::uint32_t partitions = 8;              // 1..256; fixed when the directory is made
   std::uint64_t segment_bytes = 128 * kMiB;  // 64 KiB..1 GiB; reserved when a segment begins
   std::int64_t retention_s = 20 * 24 * 3600;
+  // That all segment files may take together, reserved space included; 0: no limit. Beyond, the
+  // oldest go before their age if no stream needs them any more; else appends are refused.
+  std::uint64_t bytes_max = 0;
   std::uint64_t append_queue_bytes_max = 256 * kMiB;  // waiting for the disk, over all partitions
   std::uint64_t chunk_cache_bytes_max = 32 * kMiB;    // read and checked, shared by all readers
   std::uint64_t index_cache_bytes_max = 16 * kMiB;    // footers of sealed segments
@@ -39,11 +45,18 @@ struct LocalDependencies {  // all outlive the log
   Metrics& metrics;
 };
 
+// Of each organisation that has a stream: the first offset that one of its streams still needs.
+using LowestCursors = std::unordered_map<OrganisationId, Offset>;
+
 class LocalLog : public RecordLog {
  public:
   // Deletes what is older than the retention now, on the commit threads, and
   // waits for it. They do so every minute by themselves.
   virtual void run_retention() = 0;
+
+  // Asked on a commit thread, at most once a second and only while the log is full; it may block.
+  // No answer: nothing is deleted early. Returns when calls of the one before have ended.
+  virtual void set_lowest_cursors(std::function<std::optional<LowestCursors>()> ask) = 0;
 };
 
 // Recovers what is there. Fails only if the directory cannot be used (Io,

@@ -5,7 +5,6 @@
 #include <random>
 
 #include "recordlog/local/log_test_support.h"
-#include "recordlog/local/retention_guard.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -242,19 +241,6 @@ TEST_F(LocalLogTest, AClockThatJumpsForwardDeletesNothingForADay) {
   let_pass(25 * 3600);
   log_->run_retention();
   EXPECT_EQ(read_all(*log_, kAcme).records.size(), 0u);
-}
-
-TEST(RetentionGuard, AStartLongAfterTheNewestRecordDeletesNothingForADay) {
-  ManualClock clock;
-  const WallTime newest{clock.now().ms - 101'000};
-  RetentionGuard late(newest, /*retention_s=*/100, clock);
-  RetentionGuard in_time(newest, /*retention_s=*/102, clock);
-  EXPECT_FALSE(late.may_delete());
-  EXPECT_TRUE(in_time.may_delete());
-  clock.advance_s(23 * 3600);
-  EXPECT_FALSE(late.may_delete());
-  clock.advance_s(3600);
-  EXPECT_TRUE(late.may_delete());
 }
 
 TEST_F(LocalLogTest, StoredTimeNeverGoesBackAndFindsOffsets) {

@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/metrics.h"
+#include "recordlog/local/disk_budget.h"
 #include "recordlog/local/index.h"
 #include "recordlog/local/local_log.h"
 #include "recordlog/local/lru_cache.h"
 #include "recordlog/local/mark_table.h"
 #include "recordlog/local/quarantine.h"
+#include "recordlog/local/retention_guard.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::recordlog {
@@ -95,6 +97,7 @@ struct LogContext {
         files(kOpenFilesMax),
         indexes(settings.index_cache_bytes_max),
         chunks(settings.chunk_cache_bytes_max),
+        budget(settings.bytes_max, dependencies.metrics),
         marks(settings.request_keys_max, settings.request_keys_kept_s, dependencies.metrics) {}
 
   std::string partition_directory(std::uint32_t partition) const {
@@ -114,7 +117,9 @@ struct LogContext {
   LruCache<SegmentId, const File> files;  // open for reading
   LruCache<SegmentId, const SegmentIndex> indexes;
   LruCache<ChunkKey, const Chunk> chunks;
+  DiskBudget budget;
   MarkTable marks;
+  std::unique_ptr<RetentionGuard> retention_guard;  // from recovery on
   std::atomic<AppendObserver*> observer = nullptr;
   std::atomic<std::uint64_t> queue_bytes = 0;
 };

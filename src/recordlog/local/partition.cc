@@ -1,5 +1,7 @@
 #include "recordlog/local/partition.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_set>
 
@@ -11,6 +13,7 @@ namespace {
 constexpr std::uint64_t kGroupBytes = 8 * kMiB;  // of records, taken from the queue for one sync
 constexpr std::chrono::seconds kMarkEvery{1};
 constexpr std::chrono::seconds kRetentionEvery{60};
+constexpr std::chrono::seconds kEarlyDeletionEvery{1};  // tries, where nothing could go
 // A segment of tiny chunks is sealed before it is full: its index lies in memory (8 MiB, or 16 if
 // it is all marks), and is read as a whole later.
 constexpr std::uint64_t kIndexEntriesMax = 1 << 18;
@@ -51,10 +54,11 @@ Partition::Partition(LogContext& context, std::uint32_t number, RecoveredPartiti
       next_sequence_(recovered.next_sequence),
       mark_file_(context.fs, context.partition_directory(number)),
       mark_due_(std::chrono::steady_clock::now() + kMarkEvery),
-      retention_guard_(recovered.last_stored, context.settings.retention_s, context.clock),
       retention_due_(context.clock.steady()),
+      early_deletion_due_(context.clock.steady()),
       ends_(next_offsets_),
       segments_(std::make_shared<const SegmentList>()) {
+  for (const auto& segment : recovered.segments) context_.budget.add(segment->bytes());
   publish_segments(std::move(recovered.segments));
   thread_ = std::thread([this] { run(); });
 }
@@ -269,6 +273,7 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
 // --- segments
 
 Result<void> Partition::begin_segment() {
+  if (auto room = make_room(); !room) return room;
   const SegmentId id{number_, next_sequence_};
   SegmentList list = *segments();
   const bool cut_short = !list.empty() && !list.back()->sealed();
@@ -277,6 +282,7 @@ Result<void> Partition::begin_segment() {
   if (!created) {
     logging::error("cannot begin a segment", {{"reason", created.error().message}});
     context_.metrics.failures.add();
+    context_.budget.give_back(context_.settings.segment_bytes);
     (void)context_.fs.remove(context_.segment_path(id));  // else the next attempt replaces it
     return created.error();
   }
@@ -302,6 +308,13 @@ void Partition::seal_segment() {
   } else {
     logging::warn("cannot write the index of a segment", {{"reason", bytes.error().message}});
   }
+  end_segment();
+}
+
+// Of the space that was reserved for it, the segment keeps what it has filled.
+void Partition::end_segment() {
+  context_.budget.add(active_->bytes());
+  context_.budget.give_back(context_.settings.segment_bytes);
   writer_.reset();
   active_.reset();
 }
@@ -310,10 +323,11 @@ void Partition::seal_segment() {
 void Partition::abandon_segment() {
   writer_->abandon();
   const bool empty = writer_->empty();
-  const SegmentId id = active_->id();
-  writer_.reset();
-  active_.reset();
+  const std::shared_ptr<Segment> ended = active_;
+  const SegmentId id = ended->id();
+  end_segment();
   if (!empty || !context_.fs.remove(context_.segment_path(id))) return;
+  context_.budget.give_back(ended->bytes());
   SegmentList list = *segments();
   list.pop_back();
   publish_segments(std::move(list));
@@ -343,6 +357,8 @@ void Partition::keep_house(bool retention_wanted) {
     retention_due_ = context_.clock.steady() + kRetentionEvery;
     apply_retention();
   }
+  // Another partition may be the one that needs the room.
+  if (context_.budget.is_missed(context_.settings.segment_bytes)) delete_early();
 }
 
 void Partition::write_mark() {
@@ -356,29 +372,80 @@ void Partition::write_mark() {
 }
 
 void Partition::apply_retention() {
-  const bool may_delete = retention_guard_.may_delete();
+  const bool may_delete = context_.retention_guard->may_delete();
   const WallTime now = context_.clock.now();
   const std::int64_t retention_ms = context_.settings.retention_s * 1000;
   if (active_ && now.ms - active_->created().ms > retention_ms / kSegmentsPerRetention) {
     seal_segment();
   }
-  if (!may_delete) return;
-  const SegmentList list = *segments();
-  const auto first_kept =
-      std::find_if(list.begin(), list.end(), [&](const std::shared_ptr<Segment>& segment) {
-        return segment == active_ || segment->newest_stored().ms >= now.ms - retention_ms;
-      });
-  if (first_kept != list.begin()) {
-    SegmentList kept(first_kept, list.end());
-    if (auto noted = note_offsets_beside(kept); !noted) {
-      logging::error("cannot note offsets; nothing is deleted",
-                     {{"reason", noted.error().message}});
-      return;
-    }
-    publish_segments(std::move(kept));
-    doomed_.insert(doomed_.end(), list.begin(), first_kept);
+  if (may_delete) {
+    const SegmentList list = *segments();
+    drop_before(std::find_if(list.begin(), list.end(),
+                             [&](const std::shared_ptr<Segment>& segment) {
+                               return segment == active_ ||
+                                      segment->newest_stored().ms >= now.ms - retention_ms;
+                             }),
+                list);
   }
   delete_doomed();
+}
+
+// Takes the segments before `first_kept` out of the list, to be deleted. False: it could not be
+// noted, so nothing goes.
+bool Partition::drop_before(SegmentList::const_iterator first_kept, const SegmentList& list) {
+  if (first_kept == list.begin()) return true;
+  SegmentList kept(first_kept, list.end());
+  if (auto noted = note_offsets_beside(kept); !noted) {
+    logging::error("cannot note offsets; nothing is deleted", {{"reason", noted.error().message}});
+    return false;
+  }
+  publish_segments(std::move(kept));
+  doomed_.insert(doomed_.end(), list.begin(), first_kept);
+  return true;
+}
+
+// For a new segment, by deleting old ones early if need be.
+Result<void> Partition::make_room() {
+  DiskBudget& budget = context_.budget;
+  while (!budget.take(context_.settings.segment_bytes)) {
+    if (delete_early()) continue;
+    return Error{ErrorCode::ResourceExhausted,
+                 fmt::format("the log is full: its segments take {} of {} bytes, and streams have "
+                             "yet to deliver what is in the oldest; let them catch up, or raise "
+                             "limits.data_bytes_max",
+                             budget.used(), budget.bytes_max())};
+  }
+  return {};
+}
+
+// The oldest segment, if every stream is behind all of its records. False: it stays.
+bool Partition::delete_early() {
+  delete_doomed();
+  if (context_.clock.steady() < early_deletion_due_) return false;
+  const SegmentList list = *segments();
+  const std::optional<LowestCursors> cursors = context_.budget.lowest_cursors();
+  const bool may = cursors && !list.empty() && list.front() != active_;
+  const Result<bool> passed = may ? is_passed(*list.front(), *cursors) : Result<bool>(false);
+  if (!passed || !*passed || !drop_before(std::next(list.begin()), list)) {
+    early_deletion_due_ = context_.clock.steady() + kEarlyDeletionEvery;
+    return false;
+  }
+  context_.budget.count_early_deletion();
+  logging::warn("the log is full: a segment goes before its age, every stream has passed it",
+                {{"file", context_.segment_path(list.front()->id())}});
+  delete_doomed();
+  return doomed_.empty();
+}
+
+Result<bool> Partition::is_passed(const Segment& segment, const LowestCursors& cursors) {
+  for (const OrganisationId organisation : segment.organisations()) {
+    const auto cursor = cursors.find(organisation);
+    if (cursor == cursors.end()) continue;  // no stream of it waits for anything
+    const auto needed = segment.find(organisation, cursor->second, 1, context_);
+    if (!needed) return needed.error();
+    if (!needed->empty()) return false;
+  }
+  return true;
 }
 
 // Organisations without a record in `kept` must not start at offset 0 again.
@@ -415,7 +482,8 @@ void Partition::delete_doomed() {
       logging::error("cannot delete an old segment", {{"reason", deleted.error().message}});
       return;
     }
-    logging::info("deleted a segment past its retention", {{"file", context_.segment_path(id)}});
+    context_.budget.give_back(doomed_.front()->bytes());
+    logging::info("deleted an old segment", {{"file", context_.segment_path(id)}});
     doomed_.erase(doomed_.begin());
   }
 }

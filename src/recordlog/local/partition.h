@@ -15,7 +15,6 @@
 #include "recordlog/local/log_context.h"
 #include "recordlog/local/partition_files.h"
 #include "recordlog/local/recovery.h"
-#include "recordlog/local/retention_guard.h"
 #include "recordlog/local/segment.h"
 #include "recordlog/local/segment_writer.h"
 
@@ -64,12 +63,17 @@ class Partition {
   Result<void> begin_segment();
   void seal_segment();
   void abandon_segment();
+  void end_segment();
   void publish_segments(SegmentList segments);
 
   void keep_house(bool retention_wanted);
   void write_mark();
   void apply_retention();
   Result<void> note_offsets_beside(const SegmentList& kept);
+  Result<void> make_room();
+  bool delete_early();
+  Result<bool> is_passed(const Segment& segment, const LowestCursors& cursors);
+  bool drop_before(SegmentList::const_iterator first_kept, const SegmentList& list);
   void delete_doomed();
 
   LogContext& context_;
@@ -92,8 +96,8 @@ class Partition {
   SyncedMark mark_;
   SyncedMark written_mark_;
   SteadyTime mark_due_;
-  RetentionGuard retention_guard_;
   SteadyTime retention_due_;
+  SteadyTime early_deletion_due_;
   SegmentList doomed_;  // no longer in the list, still to be deleted
 
   mutable Mutex mutex_;
