@@ -64,11 +64,24 @@ class AnswerCounters {
   std::map<const Route*, std::vector<Counter>> counters_;
 };
 
+using HandlerCall = Handlers::Answer (Handlers::*)(Request);
+
 struct Permitted {
   const Route* route;
   std::uint64_t id;
   Identity identity;
+  bool role_suffices = true;  // else the answer depends on whether the stream exists
 };
+
+// What a JSON body may be announced as. Nothing is announced: it is taken for JSON.
+bool announces_json(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  type = type.substr(0, type.find_last_not_of(" \t") + 1);
+  constexpr std::string_view kSuffix = "+json";
+  return type.empty() || equals_ignoring_case(type, "application/json") ||
+         (type.size() > kSuffix.size() &&
+          equals_ignoring_case(type.substr(type.size() - kSuffix.size()), kSuffix));
+}
 
 }  // namespace
 
@@ -82,7 +95,8 @@ struct Api::Impl {
 
   // What the head alone decides: path, method, token, role.
   std::variant<Permitted, Response> permit(const http::RequestHead& head);
-  Awaitable<void> answer(const Route& route, Request request, http::Responder responder);
+  Awaitable<void> answer(const Route& route, HandlerCall call, Request request,
+                         http::Responder responder);
 
   const Settings settings;
   const Dependencies with;
@@ -117,6 +131,7 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   const Result<Identity> identity = tokens.verify(token);
   if (!identity) return unauthorized(identity.error().message);
   if (!allows(access, identity->role)) {
+    if (match.route->about_a_stream()) return Permitted{match.route, match.id, *identity, false};
     return http::error_response(ErrorToken::Forbidden,
                                 fmt::format("the role {} may not {} {:.200}",
                                             role_name(identity->role), head.method, head.path));
@@ -124,8 +139,8 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   return Permitted{match.route, match.id, *identity};
 }
 
-Awaitable<void> Api::Impl::answer(const Route& route, Request request, http::Responder responder) {
-  const auto call = std::get<Handlers::Answer (Handlers::*)(Request)>(route.target);
+Awaitable<void> Api::Impl::answer(const Route& route, HandlerCall call, Request request,
+                                  http::Responder responder) {
   Response response;
   try {
     response = co_await (handlers.*call)(std::move(request));
@@ -148,6 +163,12 @@ std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::Request
   if (auto* response = std::get_if<Response>(&permitted)) return std::move(*response);
   const Permitted& request = std::get<Permitted>(permitted);
   if (!std::holds_alternative<Kind>(request.route->target)) {
+    const std::string_view content_type = head.header("content-type");
+    if (request.route->takes_json() && !announces_json(content_type)) {
+      return http::error_response(
+          ErrorToken::UnsupportedMediaType,
+          fmt::format("Content-Type: this call takes application/json, not {:.100}", content_type));
+    }
     return TakeBody{impl_->settings.api_body_bytes_max};
   }
   std::optional<Response> refused = impl_->with.ingest.refuse(head, request.identity);
@@ -172,8 +193,10 @@ void Api::on_request(const http::RequestHead& head, http::Body body, http::Respo
   }
   Request request{std::move(found.identity), found.id, *std::move(query), head.io_thread,
                   std::move(body)};
+  const HandlerCall call =
+      found.role_suffices ? std::get<HandlerCall>(found.route->target) : &Handlers::refuse_role;
   boost::asio::co_spawn(impl_->with.threads.loop(head.io_thread),
-                        impl_->answer(*found.route, std::move(request), std::move(responder)),
+                        impl_->answer(*found.route, call, std::move(request), std::move(responder)),
                         boost::asio::detached);
 }
 

@@ -24,10 +24,11 @@ class Connector final : public connectors::Connector {
 };
 
 constexpr std::string_view kSchema = R"({"type": "Test", "label": "Test", "fields": [
-  {"key": "url", "kind": "url", "required": true},
+  {"key": "url", "kind": "url", "required": true, "target": true},
   {"key": "headers", "kind": "headers", "default": []},
   {"key": "key", "kind": "secret"},
-  {"key": "size", "kind": "integer", "default": 3000, "min": 1, "max": 10000}]})";
+  {"key": "size", "kind": "integer", "default": 3000, "min": 1, "max": 10000,
+   "shapes": true}]})";
 
 Result<void> validate(const nlohmann::json& credentials) {
   if (credentials.at("url") != "ftp://a/") return {};
@@ -51,6 +52,11 @@ class Target final : public http::Responder::Target {
  public:
   void answer(std::optional<http::Response> response) override {
     promise.set_value(response ? std::move(*response) : http::Response{.status = 599});
+  }
+  // The first piece counts; then the client is gone.
+  std::shared_ptr<http::AnswerStream> answer_in_pieces(http::Response head) override {
+    answer(std::move(head));
+    return nullptr;
   }
   std::promise<http::Response> promise;
 };
@@ -84,9 +90,14 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::command(StreamId stream, Command
       if (status == StreamStatus::Error) co_return conflict();
       status = StreamStatus::Running;
       break;
-    case Command::Pause: status = StreamStatus::Paused; break;
+    case Command::Pause:
+      if (status == StreamStatus::Disabled) co_return conflict();
+      status = StreamStatus::Paused;
+      break;
     case Command::Restart:
-      if (status == StreamStatus::Paused) co_return conflict();
+      if (status == StreamStatus::Paused || status == StreamStatus::Disabled) {
+        co_return conflict();
+      }
       status = StreamStatus::Running;
       break;
     case Command::Disable: status = StreamStatus::Disabled; break;
@@ -98,7 +109,15 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::change(const catalog::Stream& ch
   const MutexLock lock(mutex_);
   const auto found = streams_.find(changed.id);
   if (found == streams_.end()) co_return Error{ErrorCode::NotFound, "no such stream"};
+  changes_.push_back(changed);
+  StreamStatus& status = found->second.status;
+  if (status == StreamStatus::Error) status = StreamStatus::Running;
   co_return found->second;
+}
+
+std::vector<catalog::Stream> FakeDispatch::changes() const {
+  const MutexLock lock(mutex_);
+  return changes_;
 }
 
 Awaitable<Result<void>> FakeDispatch::remove(StreamId stream) {

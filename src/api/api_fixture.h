@@ -42,11 +42,13 @@ class FakeDispatch final : public dispatch::Dispatch {
   void stop(std::uint32_t) override {}
 
   void set(StreamId stream, dispatch::StreamSnapshot snapshot);
+  std::vector<catalog::Stream> changes() const;  // what change() was given
   std::size_t size() const;
 
  private:
   mutable Mutex mutex_;
   std::map<StreamId, dispatch::StreamSnapshot> streams_ SLUICE_GUARDED_BY(mutex_);
+  std::vector<catalog::Stream> changes_ SLUICE_GUARDED_BY(mutex_);
 };
 
 class FakeLog final : public recordlog::RecordLog {

@@ -10,15 +10,16 @@ namespace {
 
 constexpr std::size_t kInMessageMax = 5;
 
-nlohmann::ordered_json triple(const std::string& message) {
-  const http::ErrorTokenInfo& row = http::info(http::ErrorToken::InvalidStream);
+nlohmann::ordered_json triple(const std::string& message,
+                              http::ErrorToken token = http::ErrorToken::InvalidStream) {
+  const http::ErrorTokenInfo& row = http::info(token);
   return {{"error_code", row.code}, {"error_token", row.token}, {"message", message}};
 }
 
 std::string sentence(const Fault& fault) { return fault.property + ": " + fault.message; }
 
 http::Response answer(const nlohmann::ordered_json& body) {
-  return {.status = http::info(http::ErrorToken::InvalidStream).status, .body = to_text(body)};
+  return {.status = 422, .body = to_text(body)};
 }
 
 }  // namespace
@@ -50,6 +51,10 @@ http::Response invalid_change(const Faults& faults) {
   nlohmann::ordered_json body = nlohmann::ordered_json::array();
   for (const Fault& fault : faults.list()) body.push_back(triple(sentence(fault)));
   return answer(body);
+}
+
+http::Response refused_change(http::ErrorToken token, const std::string& message) {
+  return answer(nlohmann::ordered_json::array({triple(message, token)}));
 }
 
 }  // namespace sluice::api

@@ -33,5 +33,7 @@ class Faults {
 http::Response invalid_stream(const Faults& faults);
 // A PATCH's: an array of triples, one a fault.
 http::Response invalid_change(const Faults& faults);
+// The same with one triple.
+http::Response refused_change(http::ErrorToken token, const std::string& message);
 
 }  // namespace sluice::api

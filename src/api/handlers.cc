@@ -8,6 +8,8 @@
 
 #include "api/json_text.h"
 #include "base/logging.h"
+#include "dispatch/delivery_settings.h"
+#include "filters/filter.h"
 
 namespace sluice::api {
 namespace {
@@ -88,23 +90,14 @@ Handlers::Or<catalog::Organisation> Handlers::find_organisation(OrganisationId i
 
 Handlers::Or<Handlers::FoundStream> Handlers::find_stream(
     std::optional<OrganisationId> organisation, StreamId id) const {
-  std::optional<catalog::Stream> stream;
-  if (organisation) {
-    const Result<std::optional<catalog::Stream>> found = with_.catalog.stream(*organisation, id);
-    if (!found) return refused(found.error());
-    stream = *found;
-  } else {
-    const Result<std::vector<catalog::Stream>> all = with_.catalog.all_streams();
-    if (!all) return refused(all.error());
-    for (const catalog::Stream& one : *all) {
-      if (one.id == id) stream = one;
-    }
-  }
-  if (!stream) return no_such_stream(id);
-  const auto owner = with_.catalog.organisation(stream->organisation);
+  const Result<std::optional<catalog::Stream>> stream =
+      organisation ? with_.catalog.stream(*organisation, id) : with_.catalog.stream(id);
+  if (!stream) return refused(stream.error());
+  if (!*stream) return no_such_stream(id);
+  const auto owner = with_.catalog.organisation((*stream)->organisation);
   if (!owner) return refused(owner.error());
-  if (!*owner) return no_such_organisation(stream->organisation);
-  return FoundStream{*stream, **owner};
+  if (!*owner) return no_such_organisation((*stream)->organisation);
+  return FoundStream{**stream, **owner};
 }
 
 Awaitable<Handlers::Or<Handlers::FoundStream>> Handlers::load_stream(const Request& request) const {
@@ -164,7 +157,7 @@ Handlers::Answer Handlers::list_connection_types(Request) {
 }
 
 Handlers::Answer Handlers::list_filter_fields(Request) {
-  co_return json_response(200, ordered_json::array());  // filters come with a later version
+  co_return json_response(200, filter_fields());
 }
 
 // --- creating
@@ -206,15 +199,18 @@ Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
   return refused(created.error());
 }
 
-Awaitable<Result<void>> Handlers::check_destination(const NewStream& draft,
+Awaitable<Result<void>> Handlers::check_destination(const ParsedDestination& destination,
+                                                    const catalog::Stream& stream,
                                                     std::size_t io_thread) const {
-  const nlohmann::json settings = nlohmann::json::parse(draft.stream.destination);
-  const connectors::Destination destination{.organisation = draft.stream.organisation,
-                                            .stream = StreamId{},
-                                            .settings = settings,
-                                            .success_200_only = draft.success_200_only};
+  const nlohmann::json settings = nlohmann::json::parse(destination.text);
+  const auto delivery = dispatch::parse_delivery(nlohmann::json::parse(stream.delivery));
+  const connectors::Destination described{
+      .organisation = stream.organisation,
+      .stream = stream.id,
+      .settings = settings,
+      .success_200_only = delivery.has_value() && delivery->success_200_only};
   const std::unique_ptr<connectors::Connector> connector =
-      draft.connector->create(destination, with_.connector_contexts[io_thread]);
+      destination.connector->create(described, with_.connector_contexts[io_thread]);
   const connectors::Deadline deadline =
       with_.clock.steady() + std::chrono::milliseconds(settings_.check_timeout_ms);
   co_return co_await connector->check(deadline);
@@ -242,7 +238,9 @@ Handlers::Answer Handlers::create_stream(Request request) {
   if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
 
   if (*validate) {
-    const Result<void> checked = co_await check_destination(*draft, request.io_thread);
+    const ParsedDestination destination{draft->stream.destination, draft->connector};
+    const Result<void> checked =
+        co_await check_destination(destination, draft->stream, request.io_thread);
     if (!checked) {
       co_return http::error_response(ErrorToken::DestinationCheckFailed,
                                      "destination: " + checked.error().message);
@@ -265,54 +263,103 @@ Handlers::Answer Handlers::create_stream(Request request) {
 
 // --- changing
 
-// Reads the stream anew where there is nothing to change: a command may have changed its state.
-Handlers::Or<catalog::Stream> Handlers::apply(const catalog::StreamChange& change,
-                                              const catalog::Stream& stream) const {
-  if (change.name || change.relation_resolution) {
-    Result<catalog::Stream> changed =
-        with_.catalog.change_stream(stream.organisation, stream.id, change, with_.clock.now());
-    if (changed) return *std::move(changed);
-    return refused(changed.error());
+Awaitable<std::optional<Response>> Handlers::command(
+    StreamId stream, std::optional<dispatch::Command> command) const {
+  if (!command) co_return std::nullopt;
+  const Result<dispatch::StreamSnapshot> done = co_await with_.dispatch.command(stream, *command);
+  if (!done) co_return refused(done.error());
+  co_return std::nullopt;
+}
+
+Awaitable<std::optional<Response>> Handlers::store_change(const catalog::StreamChange& change,
+                                                          const catalog::Stream& stream) const {
+  auto store = [this, &change, &stream] {
+    return with_.catalog.change_stream(stream.organisation, stream.id, change, with_.clock.now());
+  };
+  const Result<catalog::Stream> stored = co_await with_.catalog_pool.run(std::move(store));
+  if (!stored) co_return refused(stored.error());
+  const Result<dispatch::StreamSnapshot> taken = co_await with_.dispatch.change(*stored);
+  if (!taken) co_return refused(taken.error());
+  co_return std::nullopt;
+}
+
+// A command that may be refused comes first, and then nothing changes. Resuming comes last, so that
+// nothing is sent under the old settings; a stream in Error, where it would be refused, goes on by
+// itself when its destination changes.
+Awaitable<std::optional<Response>> Handlers::apply(const StreamPatch& patch,
+                                                   FoundStream& found) const {
+  const StreamId id = found.stream.id;
+  std::optional<dispatch::Command> first = patch.command;
+  std::optional<dispatch::Command> last;
+  if (patch.changes && first == dispatch::Command::Resume) {
+    const std::optional<dispatch::StreamSnapshot> now = with_.dispatch.snapshot(id);
+    const bool in_error = now && now->status == catalog::StreamStatus::Error;
+    if (in_error && patch.destination) first.reset();
+    if (!in_error) std::swap(first, last);
   }
-  const Result<std::optional<catalog::Stream>> found =
-      with_.catalog.stream(stream.organisation, stream.id);
-  if (!found) return refused(found.error());
-  if (!*found) return no_such_stream(stream.id);
-  return **found;
+  std::optional<Response> refusal = co_await command(id, first);
+  if (!refusal && patch.changes) refusal = co_await store_change(patch.change, found.stream);
+  if (!refusal) refusal = co_await command(id, last);
+  co_return refusal;
+}
+
+// A command or a change has moved it since it was read.
+Awaitable<Response> Handlers::show_anew(int status, FoundStream found) const {
+  auto look = [this, &found] { return find_stream(found.organisation.id, found.stream.id); };
+  Or<FoundStream> anew = co_await with_.catalog_pool.run(std::move(look));
+  if (auto* response = std::get_if<Response>(&anew)) co_return std::move(*response);
+  co_return stream_response(status, std::get<FoundStream>(anew));
 }
 
 Handlers::Answer Handlers::change_stream(Request request) {
   Or<FoundStream> loaded = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
   FoundStream& found = std::get<FoundStream>(loaded);
+  const Result<bool> validate = request.query.boolean("validate", true);
+  if (!validate) {
+    co_return http::error_response(ErrorToken::BadQuery, validate.error().message);
+  }
   const Result<nlohmann::json> body = parse_body(request);
   if (!body) co_return malformed(body.error());
   Faults faults;
-  const std::optional<StreamPatch> patch = parse_stream_patch(*body, show(found), faults);
+  const std::optional<StreamPatch> patch =
+      parse_stream_patch(*body, found.stream, show(found), with_.connectors, faults);
   if (!patch) co_return invalid_change(faults);
 
-  // The command first: it may be refused, and then nothing is to change.
-  if (patch->command) {
-    const StreamId id = found.stream.id;
-    const Result<dispatch::StreamSnapshot> done =
-        co_await with_.dispatch.command(id, *patch->command);
-    if (!done) co_return refused(done.error());
+  if (patch->destination && *validate) {
+    const Result<void> checked =
+        co_await check_destination(*patch->destination, found.stream, request.io_thread);
+    if (!checked) {
+      co_return refused_change(ErrorToken::DestinationCheckFailed,
+                               "destination: " + checked.error().message);
+    }
   }
-  auto change = [this, &found, &patch] { return apply(patch->change, found.stream); };
-  Or<catalog::Stream> changed = co_await with_.catalog_pool.run(std::move(change));
-  if (auto* response = std::get_if<Response>(&changed)) co_return std::move(*response);
-  found.stream = std::get<catalog::Stream>(std::move(changed));
-  co_return stream_response(202, found);
+  std::optional<Response> refusal = co_await apply(*patch, found);
+  if (refusal) co_return *std::move(refusal);
+  logging::info("stream changed", {{"stream", found.stream.id.value()},
+                                   {"organisation", found.organisation.id.value()},
+                                   {"subject", request.identity.subject}});
+  co_return co_await show_anew(202, std::move(found));
 }
 
 Handlers::Answer Handlers::restart_stream(Request request) {
-  Or<FoundStream> found = co_await load_stream(request);
-  if (auto* response = std::get_if<Response>(&found)) co_return std::move(*response);
-  const StreamId id = StreamId{request.id};
-  const Result<dispatch::StreamSnapshot> done =
-      co_await with_.dispatch.command(id, dispatch::Command::Restart);
-  if (!done) co_return refused(done.error());
-  co_return stream_response(202, std::get<FoundStream>(found));
+  Or<FoundStream> loaded = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
+  if (request.body.size() > 0) {
+    const Result<nlohmann::json> body = parse_body(request);
+    if (!body) co_return malformed(body.error());
+    Faults faults;
+    if (body->is_object()) {
+      refuse_unknown(*body, "", {}, faults);
+    } else {
+      faults.add("body", "must be empty or {}");
+    }
+    if (!faults.empty()) co_return invalid_stream(faults);
+  }
+  FoundStream& found = std::get<FoundStream>(loaded);
+  std::optional<Response> refusal = co_await command(found.stream.id, dispatch::Command::Restart);
+  if (refusal) co_return *std::move(refusal);
+  co_return co_await show_anew(202, std::move(found));
 }
 
 Handlers::Answer Handlers::delete_stream(Request request) {
@@ -335,6 +382,14 @@ Handlers::Answer Handlers::delete_stream(Request request) {
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});
   co_return Response{.status = 202, .content_type = "", .body = ""};
+}
+
+Handlers::Answer Handlers::refuse_role(Request request) {
+  Or<FoundStream> found = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&found)) co_return std::move(*response);
+  co_return http::error_response(
+      ErrorToken::Forbidden,
+      fmt::format("the role {} may not make this call", role_name(request.identity.role)));
 }
 
 // --- the server itself

@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "api/query.h"
 #include "api/stream_body.h"
+#include "api/stream_change.h"
 #include "base/awaitable.h"
 #include "http/error_answer.h"
 
@@ -45,6 +46,10 @@ class Handlers {
   Answer list_connection_types(Request request);
   Answer list_filter_fields(Request request);
 
+  // For a call about one stream that the request's role may not make: 404 where the stream does not
+  // exist for it, else 403.
+  Answer refuse_role(Request request);
+
  private:
   // A value, or the answer that refuses the request.
   template <class T>
@@ -64,12 +69,21 @@ class Handlers {
   Or<FoundStream> find_stream(std::optional<OrganisationId> organisation, StreamId id) const;
   Or<catalog::Organisation> make_room(OrganisationId id, const Identity& identity) const;
   Or<catalog::Stream> store_stream(NewStream draft) const;
-  Or<catalog::Stream> apply(const catalog::StreamChange& change,
-                            const catalog::Stream& stream) const;
 
   // What is passed outlives the awaitable.
   Awaitable<Or<FoundStream>> load_stream(const Request& request) const;
-  Awaitable<Result<void>> check_destination(const NewStream& draft, std::size_t io_thread) const;
+  // Of `stream` only ids and delivery settings count.
+  Awaitable<Result<void>> check_destination(const ParsedDestination& destination,
+                                            const catalog::Stream& stream,
+                                            std::size_t io_thread) const;
+  // `found` becomes the stream as it is afterwards. Nullopt: done.
+  Awaitable<std::optional<http::Response>> apply(const StreamPatch& patch,
+                                                 FoundStream& found) const;
+  Awaitable<std::optional<http::Response>> store_change(const catalog::StreamChange& change,
+                                                        const catalog::Stream& stream) const;
+  Awaitable<std::optional<http::Response>> command(StreamId stream,
+                                                   std::optional<dispatch::Command> command) const;
+  Awaitable<http::Response> show_anew(int status, FoundStream found) const;
 
   nlohmann::ordered_json show(const FoundStream& found) const;
   http::Response stream_response(int status, const FoundStream& found) const;

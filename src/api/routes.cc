@@ -9,7 +9,7 @@ namespace sluice::api {
 namespace {
 
 constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
-constexpr std::array<std::string_view, 2> kCreate = {"organisation_id", "validate"};
+constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
 constexpr std::span<const std::string_view> kNone;
 
 // Of two patterns that fit a path the first counts.
@@ -24,7 +24,7 @@ const std::array kRoutes = {
     Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kNone, "Store events"},
     Route{"GET", "/api/v2/data_stream", Access::Read, &Handlers::list_streams, kOrganisation,
           "List the organisation's streams, newest first"},
-    Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCreate,
+    Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCheckedChange,
           "Create a stream"},
     Route{"GET", "/api/v2/data_stream/status", Access::Read, &Handlers::list_statuses, kNone,
           "The statuses of a stream"},
@@ -37,7 +37,7 @@ const std::array kRoutes = {
     Route{"GET", "/api/v2/data_stream/{id}", Access::Read, &Handlers::show_stream, kOrganisation,
           "Show a stream"},
     Route{"PATCH", "/api/v2/data_stream/{id}", Access::Change, &Handlers::change_stream,
-          kOrganisation, "Change, pause or resume a stream"},
+          kCheckedChange, "Change, pause, resume or disable a stream"},
     Route{"DELETE", "/api/v2/data_stream/{id}", Access::Manage, &Handlers::delete_stream,
           kOrganisation, "Delete a stream"},
     Route{"POST", "/api/v2/data_stream/{id}/restart", Access::Change, &Handlers::restart_stream,

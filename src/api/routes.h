@@ -32,6 +32,10 @@ struct Route {
   std::variant<Kind, Handlers::Answer (Handlers::*)(Request)> target;  // Kind: Ingest's
   std::span<const std::string_view> query;  // the parameters that it knows; Ingest reads its own
   std::string_view summary;
+
+  // Its {id} is a stream's.
+  bool about_a_stream() const { return pattern.starts_with("/api/v2/data_stream/{id}"); }
+  bool takes_json() const { return method == "POST" || method == "PATCH"; }
 };
 std::span<const Route> routes();
 

@@ -12,6 +12,7 @@
 
 #include "api/json_text.h"
 #include "base/assert.h"
+#include "egress/url.h"
 
 namespace sluice::api {
 namespace {
@@ -49,8 +50,7 @@ Problem check_text(const json&, const json& value) {
 
 Problem check_secret(const json&, const json& value) {
   const Problem problem = check_string(value, kSecretBytesMax, "\t\r\n");
-  if (!problem && text_of(value) == kMask)
-    return "*** stands for what is stored, and nothing is yet";
+  if (!problem && text_of(value) == kMask) return "*** stands for what is stored, and nothing is";
   return problem;
 }
 
@@ -80,23 +80,43 @@ Problem check_enum(const json& field, const json& value) {
   return "must be one of " + list;
 }
 
+struct Header {
+  std::string_view name;
+  std::string_view value;  // without the blanks around it
+};
+
+// Split at the first colon; nullopt: there is none.
+std::optional<Header> split_header(const json& header) {
+  if (!header.is_string()) return std::nullopt;
+  const std::string_view text = text_of(header);
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view value = text.substr(colon + 1);
+  value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
+  return Header{text.substr(0, colon), value.substr(0, value.find_last_not_of(" \t") + 1)};
+}
+
+bool is_masked_header(const json& header) {
+  const std::optional<Header> split = split_header(header);
+  return split && split->value == kMask;
+}
+
 Problem check_headers(const json&, const json& value) {
   if (!value.is_array()) return R"(must be a list of "name:value")";
   if (value.size() > kHeadersMax) return fmt::format("must be at most {} entries", kHeadersMax);
   for (const json& header : value) {
     const Problem problem = check_string(header, kStringBytesMax, "\t");
     if (problem) return "each entry " + *problem;
-    const std::string_view text = text_of(header);
-    const std::size_t colon = text.find(':');
-    if (colon == std::string_view::npos || colon == 0) return R"(each entry must be "name:value")";
-    std::string_view rest = text.substr(colon + 1);
-    rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-    if (rest.substr(0, rest.find_last_not_of(" \t") + 1) == kMask) {
-      return "*** stands for what is stored, and nothing is yet";
+    const std::optional<Header> split = split_header(header);
+    if (!split || split->name.empty()) return R"(each entry must be "name:value")";
+    if (split->value == kMask) {
+      return fmt::format("{}: *** stands for what is stored, and nothing is", split->name);
     }
   }
   return std::nullopt;
 }
+
+char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 json masked_secret(const json& value) { return value.is_null() ? json() : json(kMask); }
 
@@ -104,28 +124,55 @@ json masked_headers(const json& value) {
   json masked = json::array();
   if (!value.is_array()) return masked;
   for (const json& header : value) {
-    const std::string_view text = header.is_string() ? text_of(header) : std::string_view();
-    const std::size_t colon = text.find(':');
-    const std::string_view name = colon == text.npos ? "" : text.substr(0, colon + 1);
-    masked.push_back(std::string(name) + std::string(kMask));
+    const std::optional<Header> split = split_header(header);
+    masked.push_back(split ? fmt::format("{}:{}", split->name, kMask) : std::string(kMask));
   }
   return masked;
+}
+
+json restored_secret(const json& given, const json& stored) {
+  return given == kMask && !stored.is_null() ? stored : given;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, {}, ascii_lower, ascii_lower);
+}
+
+// The first masked header of a name stands for the first one stored of that name, and so on.
+json restored_headers(const json& given, const json& stored) {
+  if (!given.is_array() || !stored.is_array()) return given;
+  json restored = given;
+  std::vector<const json*> left;
+  for (const json& header : stored) left.push_back(&header);
+  for (json& header : restored) {
+    if (!is_masked_header(header)) continue;
+    const std::string_view name = split_header(header)->name;
+    const auto found = std::ranges::find_if(left, [name](const json* one) {
+      const std::optional<Header> split = split_header(*one);
+      return split && same_name(split->name, name);
+    });
+    if (found == left.end()) continue;
+    header = **found;
+    left.erase(found);
+  }
+  return restored;
 }
 
 struct KindRow {
   std::string_view name;
   Problem (*check)(const json& field, const json& value);
-  json (*mask)(const json& value);  // null: shown as it is
+  json (*mask)(const json& value);  // null: not secret, shown as it is
+  json (*restore)(const json& given, const json& stored);
 };
 
 constexpr std::array<KindRow, 7> kKinds = {{
-    {"string", check_text, nullptr},
-    {"url", check_text, nullptr},
-    {"secret", check_secret, masked_secret},
-    {"integer", check_integer, nullptr},
-    {"boolean", check_boolean, nullptr},
-    {"enum", check_enum, nullptr},
-    {"headers", check_headers, masked_headers},
+    {"string", check_text, nullptr, nullptr},
+    {"url", check_text, nullptr, nullptr},
+    {"secret", check_secret, masked_secret, restored_secret},
+    {"integer", check_integer, nullptr, nullptr},
+    {"boolean", check_boolean, nullptr, nullptr},
+    {"enum", check_enum, nullptr, nullptr},
+    {"headers", check_headers, masked_headers, restored_headers},
 }};
 
 const KindRow& kind_of(const json& field) {
@@ -133,6 +180,21 @@ const KindRow& kind_of(const json& field) {
   const auto* const row = std::ranges::find(kKinds, name, &KindRow::name);
   SLUICE_ASSERT(row != kKinds.end());  // a schema is part of the program
   return *row;
+}
+
+const json& value_of(const json& settings, const std::string& key) {
+  static const json kAbsent;
+  const auto found = settings.find(key);
+  return found == settings.end() ? kAbsent : *found;
+}
+
+// Of a URL its host and port and whether it is https; of anything else the whole value.
+bool same_target(const json& field, const json& a, const json& b) {
+  if (a == b || field.at("kind") != "url" || !a.is_string() || !b.is_string()) return a == b;
+  const Result<egress::Url> one = egress::parse_url(text_of(a));
+  const Result<egress::Url> other = egress::parse_url(text_of(b));
+  return one && other && one->host == other->host && one->port == other->port &&
+         one->tls == other->tls;
 }
 
 const json* find_field(const json& fields, std::string_view key) {
@@ -172,6 +234,55 @@ json complete_settings(std::string_view schema_json, const json& settings, std::
     }
   }
   return complete;
+}
+
+json merge_settings(std::string_view schema_json, const json& stored, const json& given) {
+  if (!given.is_object()) return given;
+  const json schema = json::parse(schema_json);
+  json merged = stored;
+  for (const auto& [key, value] : given.items()) {
+    const json* field = find_field(schema.at("fields"), key);
+    if (value.is_null()) {
+      merged.erase(key);
+    } else if (field != nullptr && kind_of(*field).restore != nullptr) {
+      merged[key] = kind_of(*field).restore(value, value_of(stored, key));
+    } else {
+      merged[key] = value;
+    }
+  }
+  return merged;
+}
+
+void require_secrets_anew(std::string_view schema_json, const json& stored, const json& given,
+                          const json& complete, std::string_view path, Faults& faults) {
+  const json schema = json::parse(schema_json);
+  const json& fields = schema.at("fields");
+  const auto moved = std::ranges::find_if(fields, [&](const json& field) {
+    const std::string& key = field.at("key").get_ref<const std::string&>();
+    return field.value("target", false) &&
+           !same_target(field, value_of(stored, key), value_of(complete, key));
+  });
+  if (moved == fields.end()) return;
+  for (const json& field : fields) {
+    const KindRow& kind = kind_of(field);
+    if (kind.mask == nullptr) continue;
+    const std::string& key = field.at("key").get_ref<const std::string&>();
+    const json& secret = value_of(stored, key);
+    const bool anew = given.contains(key) && kind.restore(given.at(key), secret) == given.at(key);
+    if (secret.empty() || anew) continue;
+    faults.add(fmt::format("{}.{}", path, key),
+               fmt::format("must be given anew: a change of {} sends it elsewhere",
+                           text_of(moved->at("key"))));
+  }
+}
+
+bool shapes_alike(std::string_view schema_json, const json& a, const json& b) {
+  const json schema = json::parse(schema_json);
+  return std::ranges::all_of(schema.at("fields"), [&](const json& field) {
+    const std::string& key = field.at("key").get_ref<const std::string&>();
+    const bool matters = field.value("target", false) || field.value("shapes", false);
+    return !matters || value_of(a, key) == value_of(b, key);
+  });
 }
 
 ordered_json mask_settings(std::string_view schema_json, const json& settings) {

@@ -1,7 +1,6 @@
 #pragma once
-// A connection type's settings as its schema.json lists them: checked, completed and masked from
-// that one list. `{"type", "label", "fields": [{"key", "kind", "label", "help", "required",
-// "default", "min", "max", "values"}]}`; kinds: string url secret integer boolean enum headers.
+// A connection type's settings as its schema.json lists them: checked, completed, merged and masked
+// from that one list (connectors/README.md has its vocabulary).
 
 #include <nlohmann/json_fwd.hpp>
 #include <string_view>
@@ -16,6 +15,21 @@ inline constexpr std::string_view kMask = "***";
 // the settings with defaults filled in; only of use if no fault was added.
 nlohmann::json complete_settings(std::string_view schema_json, const nlohmann::json& settings,
                                  std::string_view path, Faults& faults);
+
+// `given` over `stored`, before complete_settings(): *** is replaced by what is stored where there
+// is something, null takes a property away.
+nlohmann::json merge_settings(std::string_view schema_json, const nlohmann::json& stored,
+                              const nlohmann::json& given);
+
+// Adds a fault for each stored secret that `given` does not bring anew although `complete`, made
+// of both, sends them elsewhere.
+void require_secrets_anew(std::string_view schema_json, const nlohmann::json& stored,
+                          const nlohmann::json& given, const nlohmann::json& complete,
+                          std::string_view path, Faults& faults);
+
+// A batch cut under the one does not fit the other: a field that shapes batches or names their
+// target differs.
+bool shapes_alike(std::string_view schema_json, const nlohmann::json& a, const nlohmann::json& b);
 
 // In the schema's order, with *** for secrets and for the values of headers. A property that the
 // schema does not list is left out: nobody knows whether it is a secret.

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
+#include "filters/filter.h"
 
 namespace sluice::api {
 namespace {
@@ -21,9 +22,11 @@ struct Row {
 };
 
 constexpr std::array kStatuses = {Row{1, "Running"}, Row{2, "Paused"}, Row{3, "Error"},
-                                  Row{4, "Pending"}};
+                                  Row{4, "Pending"}, Row{5, "Disabled"}};
 constexpr std::array kTypes = {Row{1, "Usage Data"}, Row{2, "Events"},
                                Row{3, "Usage Data & Events"}};
+
+const std::string kDefaultLabels = R"(["name"])";
 
 ordered_json row_json(const Row& row) { return {{"id", row.id}, {"description", row.description}}; }
 
@@ -76,6 +79,7 @@ ordered_json progress_json(const dispatch::StreamSnapshot& snapshot) {
           {"next_attempt",
            snapshot.next_attempt ? ordered_json(rfc3339(*snapshot.next_attempt)) : ordered_json()},
           {"dead_letters", 0},
+          {"dropped", snapshot.dropped},
           {"aged_out", snapshot.aged_out},
           {"damaged", snapshot.damaged}};
 }
@@ -123,6 +127,14 @@ ordered_json connection_types(const ConnectorTable& table) {
   return list;
 }
 
+ordered_json filter_fields() {
+  ordered_json list = ordered_json::array();
+  for (const filters::Field& field : filters::fields()) {
+    list.push_back(row_json({field.id, field.name}));
+  }
+  return list;
+}
+
 bool is_stream_type(std::uint64_t id) {
   return std::ranges::find(kTypes, id, &Row::id) != kTypes.end();
 }
@@ -137,9 +149,9 @@ ordered_json stream_json(const catalog::Stream& stream, const catalog::Organisat
       {"organisation", {{"id", organisation.id.value()}, {"name", organisation.name}}},
       {"data_stream_type", find_row_json(kTypes, stream.type)},
       {"destination", destination_json(stream, table)},
-      {"filters", ordered_json::array()},
+      {"filters", stored_json(stream.filters)},
       {"stream_historic_data", stream.historic},
-      {"labels", ordered_json::array()},
+      {"labels", stored_json(stream.labels.empty() ? kDefaultLabels : stream.labels)},
       {"delivery", stored_json(stream.delivery)},
       {"status", find_row_json(kStatuses, static_cast<std::uint64_t>(now.status))},
       {"remote_status", or_null(now.remote_status)},
@@ -147,6 +159,7 @@ ordered_json stream_json(const catalog::Stream& stream, const catalog::Organisat
       {"progress", progress_json(now)},
       {"created", rfc3339(stream.created)},
       {"updated", rfc3339(stream.updated)}};
+  if (now.status == catalog::StreamStatus::Disabled) shown["disabled_by"] = "user";
   if (!stream.relation_resolution.empty()) {
     shown["relation_resolution"] = stored_json(stream.relation_resolution);
   }

@@ -28,6 +28,7 @@ std::string rfc3339(WallTime time);
 nlohmann::ordered_json stream_statuses();
 nlohmann::ordered_json stream_types();
 nlohmann::ordered_json connection_types(const ConnectorTable& table);
+nlohmann::ordered_json filter_fields();
 
 bool is_stream_type(std::uint64_t id);
 

@@ -77,6 +77,8 @@ struct StreamChange {
   std::optional<std::string> delivery = {};
   std::optional<std::string> labels = {};
   bool new_rendering = false;  // render_revision grows
+  // Conflict, and nothing changes, if the stream's settings_revision is another by now.
+  std::optional<std::uint32_t> expected_revision = {};
 };
 
 // Durability: what a call reports as done is on stable storage. Threads: any, calls queue up.
@@ -103,7 +105,8 @@ class Catalog {
   virtual Result<std::vector<Stream>> all_streams() = 0;
   // Nullopt also when it belongs to another organisation.
   virtual Result<std::optional<Stream>> stream(OrganisationId organisation, StreamId id) = 0;
-  // The API's half of a stream: a change of its settings; sets `updated`. NotFound.
+  virtual Result<std::optional<Stream>> stream(StreamId id) = 0;  // whosever it is
+  // The API's half of a stream: a change of its settings; sets `updated`. NotFound, Conflict.
   virtual Result<Stream> change_stream(OrganisationId organisation, StreamId id,
                                        const StreamChange& change, WallTime now) = 0;
   // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, revision and

@@ -39,8 +39,9 @@ TEST(ConnectorTable, TypesAndIdsAreUnique) {
 void check_field(const json& field) {
   static const std::set<std::string> kKinds = {"string",  "url",  "secret", "integer",
                                                "boolean", "enum", "headers"};
-  static const std::set<std::string> kKeys = {"key",     "kind", "label", "help",   "required",
-                                              "default", "min",  "max",   "values", "group"};
+  static const std::set<std::string> kKeys = {"key",      "kind",    "label",  "help",
+                                              "required", "default", "min",    "max",
+                                              "values",   "group",   "target", "shapes"};
   for (const auto& [key, value] : field.items()) EXPECT_TRUE(kKeys.count(key)) << key;
   const std::string kind = field.at("kind");
   EXPECT_TRUE(kKinds.count(kind)) << kind;

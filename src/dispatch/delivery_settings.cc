@@ -15,9 +15,16 @@ using nlohmann::json;
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::int64_t kTenYearsS = 10LL * 365 * 86'400;
 
-// Specified, but of a later version.
-constexpr std::array<std::string_view, 5> kNotYetAvailable = {
-    "misconfigured_in_a_row", "rejected_in_a_row", "on_rejected", "max_age_s", "parallel"};
+// What is specified, but only taken at its default until a later version honours it.
+struct LaterCount {
+  std::string_view key;
+  std::int64_t min;
+  std::int64_t max;
+  std::int64_t only;
+};
+constexpr std::array kLaterCounts = {LaterCount{"misconfigured_in_a_row", 1, 1'000, 8},
+                                     LaterCount{"rejected_in_a_row", 0, 1'000, 5},
+                                     LaterCount{"parallel", 1, 64, 1}};
 
 // Reads one object's properties and remembers what was wrong.
 class ObjectReader {
@@ -34,19 +41,25 @@ class ObjectReader {
     return found == object_.end() ? nullptr : &*found;
   }
 
-  template <class Duration>
-  void read_duration(std::string_view key, std::int64_t min, std::int64_t max, Duration& into) {
+  // Nullopt: absent, or a fault was added.
+  std::optional<std::int64_t> read_integer(std::string_view key, std::int64_t min,
+                                           std::int64_t max) {
     const json* value = find(key);
-    if (value == nullptr) return;
+    if (value == nullptr) return std::nullopt;
     // An unsigned number beyond the signed range must not wrap into it.
     const bool fits = value->is_number_integer() &&
                       (!value->is_number_unsigned() ||
                        value->get<std::uint64_t>() <= static_cast<std::uint64_t>(max));
-    if (!fits || value->get<std::int64_t>() < min || value->get<std::int64_t>() > max) {
-      fault(key, fmt::format("must be an integer from {} to {}", min, max));
-      return;
+    if (fits && value->get<std::int64_t>() >= min && value->get<std::int64_t>() <= max) {
+      return value->get<std::int64_t>();
     }
-    into = Duration(value->get<std::int64_t>());
+    fault(key, fmt::format("must be an integer from {} to {}", min, max));
+    return std::nullopt;
+  }
+
+  template <class Duration>
+  void read_duration(std::string_view key, std::int64_t min, std::int64_t max, Duration& into) {
+    if (const auto value = read_integer(key, min, max)) into = Duration(*value);
   }
 
   void read_share(std::string_view key, double& into) {
@@ -62,9 +75,7 @@ class ObjectReader {
   void refuse_others(std::initializer_list<std::string_view> known) {
     for (const auto& [key, value] : object_.items()) {
       if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      const bool later = std::find(kNotYetAvailable.begin(), kNotYetAvailable.end(), key) !=
-                         kNotYetAvailable.end();
-      fault(key, later ? "not available yet" : "unknown property");
+      fault(key, "unknown property");
     }
   }
 
@@ -79,7 +90,7 @@ void read_preset(ObjectReader& reader) {
   if (value == nullptr || *value == "emnify") return;
   const bool later = *value == "1nce" || *value == "dt" || *value == "airvantage";
   reader.fault("preset",
-               later ? "this preset is not available yet; use \"emnify\"" : "must be \"emnify\"");
+               later ? "not available yet in this version; only \"emnify\"" : "must be \"emnify\"");
 }
 
 void read_success(ObjectReader& reader, DeliverySettings& settings) {
@@ -90,6 +101,24 @@ void read_success(ObjectReader& reader, DeliverySettings& settings) {
     return;
   }
   settings.success_200_only = *value == "200";
+}
+
+void read_later(ObjectReader& reader) {
+  for (const LaterCount& later : kLaterCounts) {
+    const auto value = reader.read_integer(later.key, later.min, later.max);
+    if (!value || *value == later.only) continue;
+    reader.fault(later.key, fmt::format("not available yet in this version; only {}", later.only));
+  }
+  if (const json* value = reader.find("on_rejected"); value != nullptr && *value != "park") {
+    reader.fault("on_rejected", *value == "halt"
+                                    ? "not available yet in this version; only \"park\""
+                                    : "must be \"park\" or \"halt\"");
+  }
+  if (const json* value = reader.find("max_age_s"); value != nullptr && !value->is_null()) {
+    if (reader.read_integer("max_age_s", 1, kTenYearsS)) {
+      reader.fault("max_age_s", "not available yet in this version; only null");
+    }
+  }
 }
 
 void read_retry(ObjectReader& reader, std::vector<DeliveryFault>& faults,
@@ -129,8 +158,10 @@ std::optional<DeliverySettings> parse_delivery(const json& delivery,
   reader.read_duration("linger_ms", 0, kHourMs, settings.linger);
   reader.read_duration("interval_ms", 0, kHourMs, settings.interval);
   read_success(reader, settings);
-  reader.refuse_others(
-      {"preset", "retry", "timeout_ms", "error_after_s", "linger_ms", "interval_ms", "success"});
+  read_later(reader);
+  reader.refuse_others({"preset", "retry", "timeout_ms", "error_after_s", "linger_ms",
+                        "interval_ms", "success", "misconfigured_in_a_row", "rejected_in_a_row",
+                        "parallel", "on_rejected", "max_age_s"});
   if (faults.size() != faults_before) return std::nullopt;
   return settings;
 }

@@ -44,6 +44,20 @@ TEST(DeliverySettings, EveryPropertyIsTaken) {
   EXPECT_EQ(*settings, expected);
 }
 
+TEST(DeliverySettings, WhatALaterVersionHonoursIsTakenAtItsDefault) {
+  const auto settings = parse_delivery(json::parse(
+      R"({"misconfigured_in_a_row": 8, "rejected_in_a_row": 5, "on_rejected": "park",
+          "max_age_s": null, "parallel": 1})"));
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_EQ(*settings, DeliverySettings{});
+  for (const char* text : {R"({"parallel": 2})", R"({"on_rejected": "halt"})",
+                           R"({"max_age_s": 5})", R"({"preset": "dt"})"}) {
+    const auto refused = parse_delivery(json::parse(text));
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().message.find("not available yet"), std::string::npos) << text;
+  }
+}
+
 TEST(DeliverySettings, WhatMakesNoSenseNamesItsProperty) {
   const std::vector<std::pair<const char*, const char*>> cases = {
       {R"([])", "delivery"},
@@ -64,7 +78,14 @@ TEST(DeliverySettings, WhatMakesNoSenseNamesItsProperty) {
       {R"({"linger_ms": -1})", "delivery.linger_ms"},
       {R"({"interval_ms": null})", "delivery.interval_ms"},
       {R"({"success": 200})", "delivery.success"},
-      {R"({"parallel": 1})", "delivery.parallel"},
+      {R"({"parallel": 8})", "delivery.parallel"},
+      {R"({"parallel": 65})", "delivery.parallel"},
+      {R"({"misconfigured_in_a_row": 9})", "delivery.misconfigured_in_a_row"},
+      {R"({"rejected_in_a_row": 0})", "delivery.rejected_in_a_row"},
+      {R"({"rejected_in_a_row": "5"})", "delivery.rejected_in_a_row"},
+      {R"({"max_age_s": 5})", "delivery.max_age_s"},
+      {R"({"max_age_s": 0})", "delivery.max_age_s"},
+      {R"({"on_rejected": "shred"})", "delivery.on_rejected"},
       {R"({"on_rejected": "halt"})", "delivery.on_rejected"},
       {R"({"colour": "red"})", "delivery.colour"},
   };

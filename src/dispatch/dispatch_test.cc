@@ -199,6 +199,7 @@ class FakeCatalog final : public catalog::Catalog {
   Result<std::optional<catalog::Stream>> stream(OrganisationId, StreamId id) override {
     return get(id);
   }
+  Result<std::optional<catalog::Stream>> stream(StreamId id) override { return get(id); }
   Result<catalog::Stream> change_stream(OrganisationId, StreamId id, const catalog::StreamChange&,
                                         WallTime) override {
     return *get(id);

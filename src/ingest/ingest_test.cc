@@ -47,6 +47,7 @@ class FakeCatalog final : public catalog::Catalog {
   Result<std::optional<catalog::Stream>> stream(OrganisationId, StreamId) override {
     return not_here();
   }
+  Result<std::optional<catalog::Stream>> stream(StreamId) override { return not_here(); }
   Result<catalog::Stream> change_stream(OrganisationId, StreamId, const catalog::StreamChange&,
                                         WallTime) override {
     return not_here();

@@ -60,6 +60,7 @@ class SqliteCatalog final : public Catalog {
   Result<std::vector<Stream>> streams(OrganisationId organisation) override;
   Result<std::vector<Stream>> all_streams() override;
   Result<std::optional<Stream>> stream(OrganisationId organisation, StreamId id) override;
+  Result<std::optional<Stream>> stream(StreamId id) override;
   Result<Stream> change_stream(OrganisationId organisation, StreamId id, const StreamChange& change,
                                WallTime now) override;
   Result<Stream> update_stream(const Stream& stream, WallTime now) override;
@@ -67,6 +68,8 @@ class SqliteCatalog final : public Catalog {
 
  private:
   Result<void> check_room(OrganisationId organisation) SLUICE_REQUIRES(mutex_);
+  Result<std::optional<Stream>> read_stream(std::optional<OrganisationId> organisation, StreamId id)
+      SLUICE_REQUIRES(mutex_);
   // The row that `query`, an UPDATE .. RETURNING, changed; NotFound.
   Result<Stream> changed_stream(Statement query, StreamId id) SLUICE_REQUIRES(mutex_);
 
@@ -184,10 +187,25 @@ Result<std::vector<Stream>> SqliteCatalog::all_streams() {
 
 Result<std::optional<Stream>> SqliteCatalog::stream(OrganisationId organisation, StreamId id) {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare(
-      fmt::format("SELECT {} FROM streams WHERE id = ? AND organisation_id = ?", kStreamColumns));
+  return read_stream(organisation, id);
+}
+
+Result<std::optional<Stream>> SqliteCatalog::stream(StreamId id) {
+  const MutexLock lock(mutex_);
+  return read_stream(std::nullopt, id);
+}
+
+Result<std::optional<Stream>> SqliteCatalog::read_stream(std::optional<OrganisationId> organisation,
+                                                         StreamId id) {
+  Result<Statement> query =
+      database_.prepare(fmt::format("SELECT {} FROM streams WHERE id = ? "
+                                    "AND organisation_id = coalesce(?, organisation_id)",
+                                    kStreamColumns));
   if (!query) return query.error();
-  const Result<bool> row = query->bind(sql_id(id)).bind(sql_id(organisation)).step();
+  std::optional<std::int64_t> owner;
+  if (organisation) owner = sql_id(*organisation);
+  query->bind(sql_id(id)).bind_or_null(owner);
+  const Result<bool> row = query->step();
   if (!row) return row.error();
   if (!*row) return std::optional<Stream>();
   return std::optional(stream_of(*query));
@@ -215,7 +233,8 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
                   "delivery = coalesce(?, delivery), labels = coalesce(?, labels), "
                   "render_revision = render_revision + ?, "
                   "settings_revision = settings_revision + 1, updated_ms = ? "
-                  "WHERE id = ? AND organisation_id = ? RETURNING {}",
+                  "WHERE id = ? AND organisation_id = ? "
+                  "AND settings_revision = coalesce(?, settings_revision) RETURNING {}",
                   kStreamColumns));
   if (!query) return query.error();
   query->bind_or_null(change.name)
@@ -227,8 +246,16 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
       .bind(std::int64_t{change.new_rendering})
       .bind(now.ms)
       .bind(sql_id(id))
-      .bind(sql_id(organisation));
-  return changed_stream(*std::move(query), id);
+      .bind(sql_id(organisation))
+      .bind_or_null(change.expected_revision);
+  Result<Stream> changed = changed_stream(*std::move(query), id);
+  if (changed || changed.error().code != ErrorCode::NotFound) return changed;
+  const Result<std::optional<Stream>> there = read_stream(organisation, id);
+  if (!there) return there.error();
+  if (!*there) return changed;
+  return Error{ErrorCode::Conflict,
+               fmt::format("stream {} was changed at the same moment: look at it and try again",
+                           id.value())};
 }
 
 Result<Stream> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {

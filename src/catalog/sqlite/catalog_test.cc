@@ -165,6 +165,25 @@ TEST_F(CatalogTest, AnotherOrganisationsStreamDoesNotExist) {
   foreign.organisation = kOther;
   EXPECT_EQ(catalog->update_stream(foreign, WallTime{2}).error().code, ErrorCode::NotFound);
   expect_equal(**catalog->stream(kTest, made.id), made);
+  expect_equal(**catalog->stream(made.id), made);  // asked for by its id alone
+  EXPECT_FALSE(catalog->stream(StreamId{made.id.value() + 1})->has_value());
+}
+
+TEST_F(CatalogTest, AChangeMadeFromAnOldStateIsRefused) {
+  const auto catalog = open();
+  add_organisations(*catalog);
+  const Stream made = *catalog->create_stream(new_stream(), WallTime{1});
+  StreamChange change{.name = "first", .expected_revision = made.settings_revision};
+  const Stream changed = *catalog->change_stream(kTest, made.id, change, WallTime{2});
+  change.name = "second";
+  EXPECT_EQ(catalog->change_stream(kTest, made.id, change, WallTime{3}).error().code,
+            ErrorCode::Conflict);
+  expect_equal(**catalog->stream(kTest, made.id), changed);
+  change.expected_revision = changed.settings_revision;
+  EXPECT_EQ(catalog->change_stream(kTest, made.id, change, WallTime{3})->name, "second");
+  ASSERT_TRUE(catalog->delete_stream(kTest, made.id));
+  EXPECT_EQ(catalog->change_stream(kTest, made.id, change, WallTime{4}).error().code,
+            ErrorCode::NotFound);
 }
 
 TEST_F(CatalogTest, ListsNewestFirstAndNeverReusesAnId) {
