@@ -107,7 +107,10 @@ struct Api::Impl {
 
 std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& head) {
   const RouteMatch match = match_route(head.method, head.path);
-  if (match.allow.empty()) {
+  // The admin's listener has /metrics and no more; where there is one, the main one has the rest.
+  const bool elsewhere =
+      settings.metrics == MetricsAt::AdminListener && head.admin != (head.path == "/metrics");
+  if (match.allow.empty() || elsewhere) {
     return http::error_response(ErrorToken::NotFound,
                                 fmt::format("there is nothing at {:.200}", head.path));
   }
@@ -119,8 +122,8 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
     return response;
   }
   const Access access = match.route->access;
-  const bool is_public =
-      access == Access::Public || (access == Access::Metrics && settings.metrics_public);
+  const bool is_public = access == Access::Public ||
+                         (access == Access::Metrics && settings.metrics != MetricsAt::Operators);
   if (is_public) return Permitted{match.route, match.id, {}};
   const std::string_view token = bearer_token(head);
   if (token.empty()) {

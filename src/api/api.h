@@ -22,8 +22,13 @@
 
 namespace sluice::api {
 
+// Who may read /metrics: whoever reaches the listener, as it is loopback; operators; or whoever
+// reaches the admin's listener, and on the main one it does not exist.
+enum class MetricsAt : std::uint8_t { Everyone, Operators, AdminListener };
+
 struct Settings {
-  bool metrics_public = true;  // the listener is loopback; else /metrics wants an operator's token
+  MetricsAt metrics = MetricsAt::Everyone;
+  std::string public_url = {};  // before the paths in answers; "": paths alone
   std::uint64_t record_body_bytes_max = 64 << 20;
   std::uint64_t api_body_bytes_max = 1 << 20;
   std::uint32_t check_timeout_ms = 10'000;  // a destination's check before a stream is made

@@ -177,6 +177,7 @@ http::Response ApiTest::send(const Call& call) {
   http::RequestHead head;
   const std::size_t question = std::min(call.target.find('?'), call.target.size());
   head.method = call.method;
+  head.admin = call.admin;
   head.path = std::string_view(call.target).substr(0, question);
   head.query = std::string_view(call.target).substr(std::min(question + 1, call.target.size()));
   const std::string authorization = "Bearer " + call.token;

@@ -101,6 +101,7 @@ struct Call {
   std::string body = "";
   std::string token = "";
   std::vector<std::pair<std::string, std::string>> headers = {};
+  bool admin = false;  // comes to the admin's listener
 };
 
 class ApiTest : public testing::Test {
@@ -118,6 +119,8 @@ class ApiTest : public testing::Test {
   std::string expect_token(const http::Response& response);  // its error_token
   nlohmann::json create(std::uint64_t organisation = 1);
   static std::string body_for(const std::string& more = "");
+
+  WorkerPool& catalog_pool() { return *pool_; }
 
   FixedClock clock;
   Metrics metrics;

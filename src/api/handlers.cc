@@ -8,6 +8,7 @@
 
 #include "api/json_text.h"
 #include "base/logging.h"
+#include "connectors/inspector/store.h"
 #include "dispatch/delivery_settings.h"
 #include "filters/filter.h"
 
@@ -256,8 +257,9 @@ Handlers::Answer Handlers::create_stream(Request request) {
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});
   Response response = stream_response(201, found);
-  response.headers.emplace_back("Location",
-                                fmt::format("/api/v2/data_stream/{}", found.stream.id.value()));
+  response.headers.emplace_back(
+      "Location",
+      fmt::format("{}/api/v2/data_stream/{}", settings_.public_url, found.stream.id.value()));
   co_return response;
 }
 
@@ -378,6 +380,9 @@ Handlers::Answer Handlers::delete_stream(Request request) {
     logging::error("stream deleted, but not cleared away",
                    {{"stream", found.stream.id.value()}, {"error", removed.error().message}});
   }
+  if (auto* inspector = with_.connector_contexts.front().inspector) {
+    inspector->forget(found.stream.id);
+  }
   logging::info("stream deleted", {{"stream", found.stream.id.value()},
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});
@@ -396,14 +401,6 @@ Handlers::Answer Handlers::refuse_role(Request request) {
 
 Handlers::Answer Handlers::health(Request) {
   co_return json_response(200, {{"status", "ok"}, {"version", SLUICE_VERSION}});
-}
-
-Handlers::Answer Handlers::readiness(Request) {
-  const Result<void> health = with_.log.health();
-  if (!health) {
-    co_return http::error_response(ErrorToken::StorageUnavailable, health.error().message);
-  }
-  co_return json_response(200, {{"status", "ready"}});
 }
 
 Handlers::Answer Handlers::metrics(Request) {

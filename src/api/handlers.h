@@ -2,7 +2,9 @@
 // What the calls do. One coroutine a call, on the request's I/O thread; SQLite and the log's index
 // are asked on the catalog pool.
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -41,6 +43,7 @@ class Handlers {
   Answer change_stream(Request request);
   Answer restart_stream(Request request);
   Answer delete_stream(Request request);
+  Answer list_inspector(Request request);
   Answer list_statuses(Request request);
   Answer list_types(Request request);
   Answer list_connection_types(Request request);
@@ -85,11 +88,16 @@ class Handlers {
                                                    std::optional<dispatch::Command> command) const;
   Awaitable<http::Response> show_anew(int status, FoundStream found) const;
 
+  Awaitable<Result<void>> catalog_health();
+
   nlohmann::ordered_json show(const FoundStream& found) const;
   http::Response stream_response(int status, const FoundStream& found) const;
 
   const Settings settings_;
   const Dependencies with_;
+  // By those who ask whether the server is ready; shared, as a stuck one may outlive this.
+  const std::shared_ptr<std::atomic<std::uint32_t>> catalog_looks_ =
+      std::make_shared<std::atomic<std::uint32_t>>(0);
 };
 
 }  // namespace sluice::api

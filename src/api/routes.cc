@@ -10,13 +10,14 @@ namespace {
 
 constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
 constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
+constexpr std::array<std::string_view, 3> kPage = {"organisation_id", "limit", "after"};
 constexpr std::span<const std::string_view> kNone;
 
 // Of two patterns that fit a path the first counts.
 const std::array kRoutes = {
     Route{"GET", "/healthz", Access::Public, &Handlers::health, kNone, "Is the process up"},
     Route{"GET", "/readyz", Access::Public, &Handlers::readiness, kNone,
-          "Does the storage take records, and is nothing damaged"},
+          "Does the storage take records, is nothing damaged, does the catalog answer"},
     Route{"GET", "/metrics", Access::Metrics, &Handlers::metrics, kNone,
           "Metrics as Prometheus text"},
     Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kNone,
@@ -42,6 +43,8 @@ const std::array kRoutes = {
           kOrganisation, "Delete a stream"},
     Route{"POST", "/api/v2/data_stream/{id}/restart", Access::Change, &Handlers::restart_stream,
           kOrganisation, "Restart a stream in Error, or try again now"},
+    Route{"GET", "/api/v2/data_stream/{id}/inspector", Access::Read, &Handlers::list_inspector,
+          kPage, "List what a stream's inspector was delivered, newest first"},
 };
 
 std::optional<std::uint64_t> parse_id(std::string_view segment) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -234,6 +235,47 @@ TEST_F(ApiTest, HealthNamesTheFault) {
   EXPECT_EQ(send({"GET", "/healthz"}).status, 200);
 }
 
+TEST_F(ApiTest, AStuckCatalogIsNotReady) {
+  std::promise<void> go_on;
+  const std::shared_future<void> until = go_on.get_future().share();
+  for (int i = 0; i < 2; ++i) {
+    catalog_pool().post([until] { until.wait(); });  // each of its threads
+  }
+  const http::Response response = send({"GET", "/readyz"});
+  EXPECT_EQ(response.status, 503);
+  EXPECT_NE(response.body.find("catalog"), std::string::npos) << response.body;
+  go_on.set_value();
+  EXPECT_EQ(send({"GET", "/readyz"}).status, 200);
+}
+
+class AdminListener : public ApiTest {
+ protected:
+  AdminListener() : ApiTest(Settings{.metrics = MetricsAt::AdminListener}) {}
+};
+
+TEST_F(AdminListener, MetricsAreNowhereElse) {
+  EXPECT_EQ(send(Role::Operator, 0, {"GET", "/metrics"}).status, 404);
+  EXPECT_EQ(send({"GET", "/healthz"}).status, 200);
+  const Call to_admin{.method = "GET", .target = "/metrics", .admin = true};
+  EXPECT_EQ(send(to_admin).status, 200);
+  EXPECT_EQ(send({.method = "POST", .target = "/metrics", .admin = true}).status, 405);
+  EXPECT_EQ(send({.method = "GET", .target = "/healthz", .admin = true}).status, 404);
+  EXPECT_EQ(
+      send(Role::Operator, 1, {.method = "GET", .target = "/api/v2/data_stream", .admin = true})
+          .status,
+      404);
+}
+
+TEST_F(ApiTest, OnlyTheInspectorsStreamsHaveOne) {
+  const std::string path = "/api/v2/data_stream/" + create().at("id").dump() + "/inspector";
+  const http::Response response = send(Role::Viewer, 1, {"GET", path});
+  EXPECT_EQ(response.status, 404);
+  EXPECT_NE(response.body.find("has no inspector"), std::string::npos);
+  for (const char* query : {"?limit=0", "?limit=1001", "?limit=x", "?after=x", "?after=-1"}) {
+    EXPECT_EQ(send(Role::Viewer, 1, {"GET", path + query}).status, 400) << query;
+  }
+}
+
 TEST_F(ApiTest, MetricsCountAnswers) {
   send(Role::Viewer, 1, {"GET", "/api/v2/data_stream/5"});
   const http::Response response = send({"GET", "/metrics"});
@@ -246,7 +288,7 @@ TEST_F(ApiTest, MetricsCountAnswers) {
 
 class OpenListener : public ApiTest {
  protected:
-  OpenListener() : ApiTest(Settings{.metrics_public = false}) {}
+  OpenListener() : ApiTest(Settings{.metrics = MetricsAt::Operators}) {}
 };
 
 TEST_F(OpenListener, MetricsWantAnOperator) {

@@ -33,6 +33,7 @@ using nlohmann::json;
 constexpr std::uint64_t kOrganisation = 1;  // the simulator's first, and the examples'
 constexpr std::chrono::milliseconds kRefresh(500);
 constexpr std::int64_t kTokenMs = 30ll * 86'400'000;
+constexpr int kUsageAndEvents = 3;  // data_stream_type
 
 struct DemoOptions {
   std::string data_dir;  // "" = a fresh directory, removed at the end
@@ -40,10 +41,8 @@ struct DemoOptions {
   std::uint32_t rate = 200;
 };
 
-// A local receiver, as its own process, with the stream that delivers to it.
+// The local receiver, as its own process, with the stream that delivers to it.
 struct Target {
-  std::string name;
-  int type = 0;
   std::string ledger = {};
   std::string address = {};
   std::optional<ChildProcess> process = std::nullopt;
@@ -85,7 +84,7 @@ class Demo {
   explicit Demo(const DemoOptions& options) : options_(options) {}
   ~Demo() {
     feed_.reset();
-    targets_.clear();
+    target_.process.reset();
     client_.reset();
     server_.reset();
     if (fresh_) std::filesystem::remove_all(directory_);
@@ -96,15 +95,16 @@ class Demo {
 
  private:
   Result<void> make_directory();
-  Result<void> start_receiver(Target& target);
+  Result<void> start_receiver();
   Result<void> start_server();
-  Result<void> create_stream(Target& target);
+  Result<std::uint64_t> create_stream(std::string_view name, const json& destination);
+  Result<void> create_streams();
   Result<void> send_examples();
   Result<json> call(std::string_view method, std::string_view path, std::string_view type,
                     std::string_view body);
-  void stop_receiver(Target& target);
-  void toggle(Target& target);
-  void look_at_records(Target& target);
+  void stop_receiver();
+  void toggle();
+  void look_at_records();
   void show(const json& streams, double seconds);
   int sum_up();
 
@@ -112,7 +112,8 @@ class Demo {
   const bool screen_ = ::isatty(STDOUT_FILENO) == 1;
   std::string directory_;
   bool fresh_ = false;
-  std::vector<Target> targets_;
+  Target target_;
+  std::uint64_t inspector_ = 0;  // the other stream
   std::unique_ptr<server::Server> server_;
   std::string token_;
   std::unique_ptr<HttpPost> client_;
@@ -136,19 +137,18 @@ Result<void> Demo::make_directory() {
   return {};
 }
 
-Result<void> Demo::start_receiver(Target& target) {
-  const std::string listen = target.address.empty() ? "127.0.0.1:0" : target.address;
+Result<void> Demo::start_receiver() {
+  const std::string listen = target_.address.empty() ? "127.0.0.1:0" : target_.address;
   auto child = ChildProcess::start(
-      {"receive", "--listen", listen, "--quiet", "--print-records", "--ledger", target.ledger});
+      {"receive", "--listen", listen, "--quiet", "--print-records", "--ledger", target_.ledger});
   if (!child) return child.error();
   const std::string line = child->read_line();
   constexpr std::string_view kBegin = "listening on http://";
   if (!line.starts_with(kBegin)) {
-    return Error{ErrorCode::Unavailable,
-                 fmt::format("the receiver for {} did not start at {}", target.name, listen)};
+    return Error{ErrorCode::Unavailable, fmt::format("the receiver did not start at {}", listen)};
   }
-  target.address = line.substr(kBegin.size());
-  target.process = std::move(*child);
+  target_.address = line.substr(kBegin.size());
+  target_.process = std::move(*child);
   return {};
 }
 
@@ -157,7 +157,7 @@ Result<void> Demo::start_server() {
   settings.data_dir = directory_ + "/data";
   settings.listen = options_.listen;
   settings.level = "warn";
-  for (const Target& target : targets_) settings.allow.push_back(target.address);
+  settings.allow.push_back(target_.address);
   if (auto good = server::check(settings); !good) return good;
   auto started = server::Server::start(settings);
   if (!started) return started.error();
@@ -189,17 +189,25 @@ Result<json> Demo::call(std::string_view method, std::string_view path, std::str
   return json::parse(answer->body, nullptr, false);
 }
 
-Result<void> Demo::create_stream(Target& target) {
-  const json stream = {
-      {"name", target.name},
-      {"data_stream_type", {{"id", target.type}}},
-      {"destination",
-       {{"connection_type", "RestAPI"},
-        {"credentials", {{"url", fmt::format("http://{}/in", target.address)}, {"size", 500}}}}},
-      {"delivery", {{"retry", {{"initial_ms", 500}, {"max_ms", 2000}}}}}};
+Result<std::uint64_t> Demo::create_stream(std::string_view name, const json& destination) {
+  const json stream = {{"name", name},
+                       {"data_stream_type", {{"id", kUsageAndEvents}}},
+                       {"destination", destination},
+                       {"delivery", {{"retry", {{"initial_ms", 500}, {"max_ms", 2000}}}}}};
   auto made = call("POST", "/api/v2/data_stream", "application/json", stream.dump());
   if (!made) return made.error();
-  target.stream = made->value("id", std::uint64_t{0});
+  return made->value("id", std::uint64_t{0});
+}
+
+Result<void> Demo::create_streams() {
+  const json webhook = {{"url", fmt::format("http://{}/in", target_.address)}, {"size", 500}};
+  auto made = create_stream("receiver", {{"connection_type", "RestAPI"}, {"credentials", webhook}});
+  if (!made) return made.error();
+  target_.stream = *made;
+  made = create_stream("inspector",
+                       {{"connection_type", "Inspector"}, {"credentials", json::object()}});
+  if (!made) return made.error();
+  inspector_ = *made;
   return {};
 }
 
@@ -215,12 +223,8 @@ Result<void> Demo::send_examples() {
 
 Result<void> Demo::set_up() {
   if (auto made = make_directory(); !made) return made;
-  targets_.push_back({.name = "usage records", .type = 1});
-  targets_.push_back({.name = "events", .type = 2});
-  for (Target& target : targets_) {
-    target.ledger = fmt::format("{}/received-{}.txt", directory_, target.type);
-    if (auto started = start_receiver(target); !started) return started;
-  }
+  target_.ledger = directory_ + "/received.txt";
+  if (auto started = start_receiver(); !started) return started;
   if (auto started = start_server(); !started) return started;
   {
     auto catalog = catalog::open_sqlite(server::catalog_path(directory_ + "/data"));
@@ -228,9 +232,7 @@ Result<void> Demo::set_up() {
     const catalog::Organisation organisation{OrganisationId{kOrganisation}, "Demo"};
     if (auto done = (*catalog)->register_organisations({&organisation, 1}); !done) return done;
   }
-  for (Target& target : targets_) {
-    if (auto created = create_stream(target); !created) return created;
-  }
+  if (auto created = create_streams(); !created) return created;
   if (auto sent = send_examples(); !sent) return sent;
   auto feed = ChildProcess::start({"simulate", "--endpoints", "200", "--rate",
                                    std::to_string(options_.rate), "--url", server_->url(),
@@ -241,51 +243,55 @@ Result<void> Demo::set_up() {
 }
 
 // Its last line sums up what it found.
-void Demo::stop_receiver(Target& target) {
-  std::string rest = target.process->stop();
-  target.process.reset();
+void Demo::stop_receiver() {
+  std::string rest = target_.process->stop();
+  target_.process.reset();
   while (!rest.empty() && rest.back() == '\n') rest.pop_back();
-  target.verdict = rest.substr(rest.rfind('\n') + 1);
-  target.kept_faith &= target.verdict == "0 gaps, 0 out of order, 0 changed bodies, 0 inconsistent";
+  target_.verdict = rest.substr(rest.rfind('\n') + 1);
+  target_.kept_faith &=
+      target_.verdict == "0 gaps, 0 out of order, 0 changed bodies, 0 inconsistent";
 }
 
-void Demo::toggle(Target& target) {
-  if (target.process) return stop_receiver(target);
-  if (auto started = start_receiver(target); !started) {
+void Demo::toggle() {
+  if (target_.process) return stop_receiver();
+  if (auto started = start_receiver(); !started) {
     std::fprintf(stderr, "%s\n", started.error().message.c_str());
   }
 }
 
-void Demo::look_at_records(Target& target) {
-  if (!target.process) return;
-  std::string text = target.process->read_available();
+void Demo::look_at_records() {
+  if (!target_.process) return;
+  std::string text = target_.process->read_available();
   while (!text.empty() && text.back() == '\n') text.pop_back();
   if (text.empty()) return;
   const std::size_t line = text.rfind('\n');
-  target.last_record = line == std::string::npos ? text : text.substr(line + 1);
+  target_.last_record = line == std::string::npos ? text : text.substr(line + 1);
 }
 
 void Demo::show(const json& streams, double seconds) {
   std::string text;
   std::uint64_t accepted = 0;
   std::uint64_t delivered = 0;
-  for (std::size_t i = 0; i < targets_.size(); ++i) {
-    const Target& target = targets_[i];
-    for (const json& stream : streams) {
-      if (stream.value("id", std::uint64_t{0}) != target.stream) continue;
-      const json& progress = stream["progress"];
-      const auto lag = progress.value("lag_records", std::uint64_t{0});
-      const auto sent = progress.value("delivered", std::uint64_t{0});
-      accepted = std::max(accepted, progress.value("next_offset", std::uint64_t{0}) + lag);
-      delivered += sent;
-      text +=
-          fmt::format("{}  {:<14} {:<9} delivered {:>9}  lag {:>7} records {:>4} s  receiver {}\n",
-                      i + 1, target.name, stream["status"].value("description", ""), sent, lag,
-                      progress.value("lag_s", 0), target.process ? "up" : "DOWN");
-      const std::string error =
-          stream["last_error"].is_string() ? stream["last_error"].get<std::string>() : "";
-      if (screen_) text += fmt::format("   {:.100}\n", error.empty() ? target.last_record : error);
-    }
+  for (auto entry = streams.rbegin(); entry != streams.rend(); ++entry) {  // oldest first
+    const json& stream = *entry;
+    const auto id = stream.value("id", std::uint64_t{0});
+    const bool inspected = id == inspector_;
+    if (!inspected && id != target_.stream) continue;  // of an earlier demo
+    const json& progress = stream["progress"];
+    const auto lag = progress.value("lag_records", std::uint64_t{0});
+    const auto sent = progress.value("delivered", std::uint64_t{0});
+    accepted = std::max(accepted, progress.value("next_offset", std::uint64_t{0}) + lag);
+    delivered += sent;
+    text += fmt::format("{:<10} {:<9} delivered {:>9}  lag {:>7} records {:>4} s{}\n",
+                        stream.value("name", ""), stream["status"].value("description", ""), sent,
+                        lag, progress.value("lag_s", 0),
+                        inspected         ? ""
+                        : target_.process ? "  up"
+                                          : "  DOWN");
+    if (!screen_ || inspected) continue;
+    const std::string error =
+        stream["last_error"].is_string() ? stream["last_error"].get<std::string>() : "";
+    text += fmt::format("   {:.100}\n", error.empty() ? target_.last_record : error);
   }
   const auto rate = [seconds](std::uint64_t now, std::uint64_t before) {
     return static_cast<double>(now - std::min(now, before)) / seconds;
@@ -298,7 +304,7 @@ void Demo::show(const json& streams, double seconds) {
   if (screen_) {
     std::string back;
     for (std::size_t i = 0; i < lines_shown_; ++i) back += "\x1b[A\x1b[2K";
-    const std::string help = "1, 2: stop or start a receiver   q: quit\n";
+    const std::string help = "1: stop or start the receiver   q: quit\n";
     text = head + text + help;
     lines_shown_ = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
     std::fputs((back + text).c_str(), stdout);
@@ -311,15 +317,17 @@ void Demo::show(const json& streams, double seconds) {
 int Demo::watch(Interrupt& interrupt) {
   std::printf("Sluice runs at %s; its data lie in %s\n", server_->url().c_str(),
               directory_.c_str());
-  std::printf("Try it: curl -H 'Authorization: Bearer %s' %s/api/v2/data_stream\n\n",
-              token_.c_str(), server_->url().c_str());
+  std::printf(
+      "What is delivered: curl -H 'Authorization: Bearer %s' "
+      "'%s/api/v2/data_stream/%llu/inspector?limit=1'\n\n",
+      token_.c_str(), server_->url().c_str(), static_cast<unsigned long long>(inspector_));
   Keys keys;
   auto before = std::chrono::steady_clock::now();
   while (interrupt.pause(kRefresh)) {
     const char key = keys.pressed();
     if (key == 'q') break;
-    if (key == '1' || key == '2') toggle(targets_[static_cast<std::size_t>(key - '1')]);
-    for (Target& target : targets_) look_at_records(target);
+    if (key == '1') toggle();
+    look_at_records();
     const auto streams = call("GET", "/api/v2/data_stream", "", "");
     if (!streams || !streams->is_array()) {
       std::fprintf(stderr, "sluice demo: the streams cannot be listed\n");
@@ -336,14 +344,10 @@ int Demo::sum_up() {
   feed_.reset();
   client_.reset();
   server_.reset();
-  int status = 0;
-  for (Target& target : targets_) {
-    if (target.process) stop_receiver(target);
-    std::printf("%s: %s%s\n", target.name.c_str(), target.verdict.c_str(),
-                target.kept_faith ? "" : "; a promise was broken");
-    if (!target.kept_faith) status = 1;
-  }
-  return status;
+  if (target_.process) stop_receiver();
+  std::printf("receiver: %s%s\n", target_.verdict.c_str(),
+              target_.kept_faith ? "" : "; a promise was broken");
+  return target_.kept_faith ? 0 : 1;
 }
 
 int run_demo(const DemoOptions& options) {
@@ -360,7 +364,7 @@ int run_demo(const DemoOptions& options) {
 
 void add_demo(CLI::App& app, int& exit_status) {
   CLI::App* command = app.add_subcommand(
-      "demo", "A server, a simulated SIM fleet and two receivers, and how records flow");
+      "demo", "A server, a simulated SIM fleet, a receiver and an inspector, and how records flow");
   auto options = std::make_shared<DemoOptions>();
   command
       ->add_option("--data-dir", options->data_dir,

@@ -17,6 +17,8 @@ struct ServeOptions {
   std::optional<std::string> config;
   std::optional<std::string> data_dir;
   std::optional<std::string> listen;
+  bool check_config = false;
+  bool print_config = false;
 };
 
 int fail(const Error& error, int status) {
@@ -25,19 +27,28 @@ int fail(const Error& error, int status) {
 }
 
 int serve(const ServeOptions& options) {
+  if (options.print_config) {
+    std::fputs(server::settings_text().c_str(), stdout);
+    return 0;
+  }
   StopSignals signals;  // before any thread exists: they inherit the mask
   auto settings = server::load_settings(options.config);
   if (!settings) return fail(settings.error(), 2);
   if (options.data_dir) settings->data_dir = *options.data_dir;
   if (options.listen) settings->listen = *options.listen;
   if (auto checked = server::check(*settings); !checked) return fail(checked.error(), 2);
+  if (options.check_config) {
+    std::puts("the settings can be used");
+    return 0;
+  }
 
   auto server = server::Server::start(*settings);
   if (!server) return fail(server.error(), 1);
   std::printf("listening on %s\n", (*server)->url().c_str());
   std::fflush(stdout);
 
-  const int signal = signals.wait();
+  int signal = signals.wait();
+  for (; signal == SIGHUP; signal = signals.wait()) (*server)->reload();
   logging::info("stopping", {{"signal", signal}});
   server->reset();
   logging::info("stopped");
@@ -54,6 +65,10 @@ void add_serve(CLI::App& app, int& exit_status) {
       ->type_name("DIR");
   command->add_option("--listen", options->listen, "Address; port 0 takes a free one")
       ->type_name("HOST:PORT");
+  command->add_flag("--check-config", options->check_config,
+                    "Only check the settings: exit status 0, or 2 and what is wrong");
+  command->add_flag("--print-config", options->print_config,
+                    "Print all settings with their defaults, as a settings file");
   command->callback([options, &exit_status] { exit_status = serve(*options); });
 }
 

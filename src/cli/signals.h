@@ -4,7 +4,8 @@
 
 namespace sluice::cli {
 
-// Blocks SIGTERM and SIGINT for this thread and those it makes, so that wait() alone sees them.
+// Blocks SIGTERM, SIGINT and SIGHUP (the terminal has gone; to a server: read the certificate
+// again) for this thread and those it makes, so that wait() alone sees them.
 // Make it before the first thread.
 class StopSignals {
  public:
@@ -12,6 +13,7 @@ class StopSignals {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
   }

@@ -68,6 +68,7 @@ void add_token(CLI::App& app, int& exit_status) {
   CLI::App* command = app.add_subcommand("token", "Prints a token (JWT) for the API");
   auto options = std::make_shared<TokenOptions>();
   command->add_option("--organisation", options->organisation, "The organisation it speaks for")
+      ->check(CLI::Range(std::uint64_t{0}, catalog::kIdMax))
       ->type_name("ID");
   command->add_option("--role", options->role, "What it may do")
       ->required()

@@ -23,6 +23,10 @@ class HttpClient;
 
 namespace sluice::connectors {
 
+namespace inspector {
+class Store;
+}
+
 using Deadline = SteadyTime;
 
 // Consecutive records of one chunk.
@@ -97,6 +101,7 @@ struct ConnectorContext {
   egress::HttpClient& http;  // of the stream's I/O thread
   const Clock& clock;
   std::string installation;  // for X-Sluice-Hops
+  inspector::Store* inspector = nullptr;
 };
 
 // A stream's `destination` as the catalog keeps it: validated, secrets in clear.

@@ -4,9 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/ip/network_v4.hpp>
-#include <boost/asio/ip/network_v6.hpp>
-#include <span>
 
 #include "base/assert.h"
 #include "egress/url.h"
@@ -65,15 +62,6 @@ constexpr Rule kRules[] = {
     {"ff00::/8", "a multicast address"},
 };
 
-std::optional<Network> parse_network(std::string_view text) {
-  boost::system::error_code ec;
-  const auto v4 = ip::make_network_v4(std::string(text), ec);
-  if (!ec) return Network{v4.address(), v4.prefix_length()};
-  const auto v6 = ip::make_network_v6(std::string(text), ec);
-  if (!ec) return Network{v6.address(), v6.prefix_length()};
-  return std::nullopt;
-}
-
 struct ParsedRule {
   Network network;
   std::string_view name;
@@ -92,28 +80,12 @@ const std::vector<ParsedRule>& parsed_rules() {
   return rules;
 }
 
-bool same_prefix(std::span<const unsigned char> a, std::span<const unsigned char> b,
-                 unsigned prefix) {
-  const std::size_t whole = prefix / 8;
-  if (!std::equal(a.begin(), a.begin() + whole, b.begin())) return false;
-  const unsigned rest = prefix % 8;
-  return rest == 0 || (a[whole] >> (8 - rest)) == (b[whole] >> (8 - rest));
-}
-
 // ISATAP keeps an IPv4 address in the interface identifier, under any prefix.
 bool is_isatap(const ip::address_v6::bytes_type& bytes) {
   return (bytes[8] & 0xfd) == 0 && bytes[9] == 0 && bytes[10] == 0x5e && bytes[11] == 0xfe;
 }
 
 }  // namespace
-
-bool Network::contains(const ip::address& candidate) const {
-  if (candidate.is_v4() != address.is_v4()) return false;
-  if (candidate.is_v4()) {
-    return same_prefix(candidate.to_v4().to_bytes(), address.to_v4().to_bytes(), prefix);
-  }
-  return same_prefix(candidate.to_v6().to_bytes(), address.to_v6().to_bytes(), prefix);
-}
 
 std::optional<std::string_view> forbidden_as(const ip::address& address) {
   for (const ParsedRule& rule : parsed_rules()) {
@@ -138,8 +110,8 @@ Result<AddressRules> AddressRules::parse(const std::vector<std::string>& allow) 
     if (!url.has_value() || entry.find_first_of("/?#") != std::string::npos ||
         !entry.ends_with(':' + std::to_string(url->port))) {
       return Error{ErrorCode::InvalidArgument,
-                   fmt::format("[egress] allow: \"{}\" is neither a network such as 10.0.0.0/8 nor "
-                               "host:port",
+                   fmt::format("[egress] allow: \"{}\" is neither a network such as 10.0.0.0/8, "
+                               "nor an address, nor host:port",
                                entry)};
     }
     rules.hosts_.push_back({url->host, url->port});

@@ -8,16 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/network.h"
 #include "base/result.h"
 
 namespace sluice::egress {
-
-// Addresses that share their first `prefix` bits. IPv4 and IPv6 never match each other.
-struct Network {
-  boost::asio::ip::address address;
-  unsigned prefix = 0;
-  bool contains(const boost::asio::ip::address& candidate) const;
-};
 
 // Why an address is never a destination by itself, as "a loopback address"; nullopt: it is public.
 // IPv6 outside 2000::/3 is refused whole, and so is every IPv6 spelling of an IPv4 address, public
@@ -26,7 +20,8 @@ std::optional<std::string_view> forbidden_as(const boost::asio::ip::address& add
 
 class AddressRules {
  public:
-  // Entries are networks ("10.0.0.0/8") or "host:port". InvalidArgument names the bad one.
+  // Entries are networks ("10.0.0.0/8"), addresses or "host:port". InvalidArgument names the bad
+  // one.
   static Result<AddressRules> parse(const std::vector<std::string>& allow);
 
   // forbidden_as(), unless an exception allows it. `host` as in Url: an entry host:port holds for

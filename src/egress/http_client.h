@@ -23,7 +23,7 @@ class io_context;
 namespace sluice::egress {
 
 struct Settings {
-  // Exceptions to the address rules: networks ("10.0.0.0/8") or "host:port".
+  // Exceptions to the address rules: networks ("10.0.0.0/8"), addresses or "host:port".
   std::vector<std::string> allow;
   // "" = none; the environment's proxy variables are never read. A target is checked as far as its
   // name resolves here, but the proxy resolves it again: it must itself refuse inner addresses.
@@ -36,7 +36,7 @@ struct Settings {
   std::string dns_servers;  // "address:port,..."; "" = the system's
 };
 
-// Fails with one sentence: an entry that is neither a network nor host:port, a proxy that is no
+// Fails with one sentence: an entry that is no network, address or host:port, a proxy that is no
 // http or https URL, a CA file that holds no certificate, DNS servers that are none, a limit of 0.
 Result<void> validate(const Settings& settings);
 

@@ -7,6 +7,7 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/error.hpp>
 #include <charconv>
 #include <cstring>
@@ -21,6 +22,7 @@
 #include "http/head_parser.h"
 #include "http/loop.h"
 #include "http/responder_target.h"
+#include "http/transport.h"
 
 namespace sluice::http {
 namespace {
@@ -62,9 +64,9 @@ class ClientConnection final : public Connection,
                                public BudgetWaiter,
                                public std::enable_shared_from_this<ClientConnection> {
  public:
-  ClientConnection(Loop& loop, Socket socket);
+  ClientConnection(Loop& loop, Socket socket, Listener listener);
 
-  void start() override { start_request(); }
+  void start() override;
   void sweep(std::uint64_t now_ms) override;
   void stop() override;
   void close() override;
@@ -74,6 +76,7 @@ class ClientConnection final : public Connection,
 
  private:
   enum class Phase : std::uint8_t {
+    Handshake,  // of TLS
     Idle,       // no byte of a request yet
     Head,       // reading the header
     Memory,     // waiting for room for the body
@@ -91,6 +94,7 @@ class ClientConnection final : public Connection,
   void parse_head();
   void on_head_complete();
   void show_head();
+  void find_client();
 
   void reserve_body(std::uint64_t bytes);
   void on_body_memory();
@@ -105,23 +109,31 @@ class ClientConnection final : public Connection,
   void respond(Response response, bool whole_request_read);
   void write_answer();
   void on_written();
+  void end_connection();
   void drain();
 
   void start_streaming(Response head, std::shared_ptr<AnswerQueue> queue);
   void send_pieces();
   void write_pieces();
   void on_pieces_written();
+  void end_streaming();
   void watch_client();
 
   const Limits& limits() const { return loop_.shared().limits; }
   std::uint64_t idle_deadline() const { return loop_.deadline_ms(limits().body_idle_timeout_ms); }
+  std::uint64_t body_deadline() const {
+    const std::uint64_t earned_ms = body_bytes_ * 1000 / kBodyBytesPerSecondMin;
+    return std::min(idle_deadline(), body_began_ms_ + limits().body_idle_timeout_ms + earned_ms);
+  }
   void set_buffer(std::size_t bytes);  // keeps what it holds
   std::string_view view(Slice slice) const { return {buffer_.get() + slice.at, slice.size}; }
 
   Loop& loop_;  // until Closed
   const Executor executor_;
-  Socket socket_;
+  Transport transport_;
   std::string remote_address_;
+  bool from_proxy_ = false;    // a trusted one
+  std::string client_behind_;  // what it says
   Phase phase_ = Phase::Idle;
   bool timed_out_ = false;  // the read under way was cancelled
   std::uint64_t deadline_ms_ = kNever;
@@ -142,6 +154,7 @@ class ClientConnection final : public Connection,
   std::uint64_t body_capacity_ = 0;
   std::uint64_t body_capacity_wanted_ = 0;
   std::uint64_t body_bytes_max_ = 0;
+  std::uint64_t body_began_ms_ = 0;  // or went on, after a wait for memory
 
   std::string answer_head_;
   std::string answer_body_;
@@ -160,12 +173,33 @@ class ClientConnection final : public Connection,
   std::atomic<bool> gone_ = false;  // Closed, for other threads
 };
 
-ClientConnection::ClientConnection(Loop& loop, Socket socket)
-    : loop_(loop), executor_(loop.executor()), socket_(std::move(socket)) {
+ClientConnection::ClientConnection(Loop& loop, Socket socket, Listener listener)
+    : loop_(loop),
+      executor_(loop.executor()),
+      transport_(std::move(socket),
+                 listener == Listener::Main ? loop.shared().tls().get() : nullptr) {
+  head_.admin = listener == Listener::Admin;
   error_code ignored;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  const auto remote = socket_.remote_endpoint(ignored);
-  if (!ignored) remote_address_ = remote.address().to_string();
+  transport_.socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  const auto remote = transport_.socket().remote_endpoint(ignored);
+  if (ignored) return;
+  asio::ip::address address = remote.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {  // on a listener for both
+    address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+  }
+  remote_address_ = address.to_string();
+  from_proxy_ = loop_.shared().trusts(address);
+}
+
+void ClientConnection::start() {
+  if (!transport_.is_tls()) return start_request();
+  phase_ = Phase::Handshake;
+  deadline_ms_ = loop_.deadline_ms(limits().header_timeout_ms);
+  transport_.async_handshake([self = shared_from_this()](error_code error) {
+    if (self->phase_ == Phase::Closed) return;
+    if (error) return self->close();
+    self->start_request();
+  });
 }
 
 // --- The header ---
@@ -193,10 +227,10 @@ void ClientConnection::set_buffer(std::size_t bytes) {
 
 void ClientConnection::read_head() {
   if (filled_ == buffer_bytes_) set_buffer(2 * buffer_bytes_);
-  socket_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
-                          [self = shared_from_this()](error_code error, std::size_t bytes) {
-                            self->on_head_bytes(error, bytes);
-                          });
+  transport_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               self->on_head_bytes(error, bytes);
+                             });
 }
 
 void ClientConnection::on_head_bytes(error_code error, std::size_t bytes) {
@@ -256,7 +290,8 @@ void ClientConnection::on_head_complete() {
 
   body_bytes_max_ = std::get<Handler::TakeBody>(decision).bytes_max;
   parser_->body_limit(body_bytes_max_);
-  deadline_ms_ = idle_deadline();
+  body_began_ms_ = loop_.deadline_ms(0);
+  deadline_ms_ = body_deadline();
   phase_ = Phase::Body;
   if (chunked) return receive_body();
   if (*head_.content_length > body_bytes_max_) {
@@ -282,7 +317,30 @@ void ClientConnection::show_head() {
   const auto length = parser_->content_length();
   head_.content_length = length ? std::optional<std::uint64_t>(*length) : std::nullopt;
   head_.remote_address = remote_address_;
+  if (from_proxy_) find_client();
   head_.io_thread = loop_.index();
+}
+
+// X-Forwarded-For names client and proxies in the order of travel; what stands before the last hop
+// that we trust may be anyone's invention.
+void ClientConnection::find_client() {
+  for (auto field = head_.headers.rbegin(); field != head_.headers.rend(); ++field) {
+    if (!boost::beast::iequals(field->first, "X-Forwarded-For")) continue;
+    std::string_view hops = field->second;
+    while (!hops.empty()) {
+      const std::size_t comma = hops.rfind(',');
+      std::string_view hop = comma == hops.npos ? hops : hops.substr(comma + 1);
+      hops = comma == hops.npos ? std::string_view() : hops.substr(0, comma);
+      hop.remove_prefix(std::min(hop.find_first_not_of(" \t"), hop.size()));
+      hop = hop.substr(0, hop.find_last_not_of(" \t") + 1);
+      error_code bad;
+      const auto address = asio::ip::make_address(std::string(hop), bad);
+      if (bad) return;  // the last one that was an address stays
+      client_behind_ = address.to_string();
+      head_.remote_address = client_behind_;
+      if (!loop_.shared().trusts(address)) return;
+    }
+  }
 }
 
 // --- The body ---
@@ -314,7 +372,8 @@ void ClientConnection::on_lease(BodyLease lease) {
   if (phase_ != Phase::Memory) return;
   lease_.add(std::move(lease));
   phase_ = Phase::Body;
-  deadline_ms_ = idle_deadline();
+  body_began_ms_ = loop_.deadline_ms(0);
+  deadline_ms_ = body_deadline();
   on_body_memory();
 }
 
@@ -338,7 +397,7 @@ void ClientConnection::receive_body() {
   const bool nothing_came = chunked ? parsed_ == filled_ : body_bytes_ == 0;
   if (parsed_head_.expects_continue && nothing_came) {
     parsed_head_.expects_continue = false;
-    asio::async_write(socket_, asio::buffer(kContinue),
+    asio::async_write(transport_, asio::buffer(kContinue),
                       [self = shared_from_this()](error_code error, std::size_t) {
                         if (self->phase_ == Phase::Closed) return;
                         if (error) return self->close();
@@ -367,14 +426,14 @@ bool ClientConnection::body_read_failed(error_code error) {
 // Straight into its final place.
 void ClientConnection::read_sized_body() {
   if (body_bytes_ == body_capacity_) return deliver();
-  socket_.async_read_some(asio::buffer(body_.get() + body_bytes_, body_capacity_ - body_bytes_),
-                          [self = shared_from_this()](error_code error, std::size_t bytes) {
-                            if (self->body_read_failed(error)) return;
-                            self->loop_.count_received(bytes);
-                            self->body_bytes_ += bytes;
-                            self->deadline_ms_ = self->idle_deadline();
-                            self->read_sized_body();
-                          });
+  transport_.async_read_some(asio::buffer(body_.get() + body_bytes_, body_capacity_ - body_bytes_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               if (self->body_read_failed(error)) return;
+                               self->loop_.count_received(bytes);
+                               self->body_bytes_ += bytes;
+                               self->deadline_ms_ = self->body_deadline();
+                               self->read_sized_body();
+                             });
 }
 
 void ClientConnection::parse_chunks() {
@@ -407,14 +466,14 @@ void ClientConnection::read_chunks() {
     return refuse(400,
                   "the chunked body is not valid: a chunk's header or the trailer is too long");
   }
-  socket_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
-                          [self = shared_from_this()](error_code error, std::size_t bytes) {
-                            if (self->body_read_failed(error)) return;
-                            self->loop_.count_received(bytes);
-                            self->filled_ += bytes;
-                            self->deadline_ms_ = self->idle_deadline();
-                            self->parse_chunks();
-                          });
+  transport_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               if (self->body_read_failed(error)) return;
+                               self->loop_.count_received(bytes);
+                               self->filled_ += bytes;
+                               self->deadline_ms_ = self->body_deadline();
+                               self->parse_chunks();
+                             });
 }
 
 void ClientConnection::deliver() {
@@ -471,25 +530,26 @@ void ClientConnection::write_answer() {
   const std::size_t of_head = std::min(written_, answer_head_.size());
   const std::array<asio::const_buffer, 2> rest = {
       asio::buffer(answer_head_) + of_head, asio::buffer(answer_body_) + (written_ - of_head)};
-  socket_.async_write_some(rest, [self = shared_from_this()](error_code error, std::size_t bytes) {
-    if (self->phase_ == Phase::Closed) return;
-    if (error) return self->close();
-    self->written_ += bytes;
-    self->deadline_ms_ = self->idle_deadline();
-    if (self->written_ < self->answer_head_.size() + self->answer_body_.size()) {
-      return self->write_answer();
-    }
-    if (self->phase_ == Phase::Streaming) return self->on_pieces_written();
-    self->on_written();
-  });
+  transport_.async_write_some(
+      rest, [self = shared_from_this()](error_code error, std::size_t bytes) {
+        if (self->phase_ == Phase::Closed) return;
+        if (error) return self->close();
+        self->written_ += bytes;
+        self->deadline_ms_ = self->idle_deadline();
+        if (self->written_ < self->answer_head_.size() + self->answer_body_.size()) {
+          return self->write_answer();
+        }
+        if (self->phase_ == Phase::Streaming) return self->on_pieces_written();
+        self->on_written();
+      });
 }
 
 void ClientConnection::on_written() {
   answer_body_ = {};
   if (keep_open_) return start_request();
+  if (whole_request_read_ && parsed_ == filled_) return end_connection();
   error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
-  if (whole_request_read_ && parsed_ == filled_) return close();
+  if (!transport_.is_tls()) transport_.socket().shutdown(Socket::shutdown_send, ignored);
   phase_ = Phase::Draining;
   drain_deadline_ms_ = loop_.deadline_ms(loop_.stopping() ? kDrainMsMaxStopping : kDrainMsMax);
   filled_ = 0;
@@ -497,17 +557,29 @@ void ClientConnection::on_written() {
   drain();
 }
 
+// Nothing is left to say. TLS says so, lest what came look cut off.
+void ClientConnection::end_connection() {
+  phase_ = Phase::Draining;
+  if (!transport_.is_tls()) {
+    error_code ignored;
+    transport_.socket().shutdown(Socket::shutdown_send, ignored);
+    return close();
+  }
+  deadline_ms_ = drain_deadline_ms_ = loop_.deadline_ms(kDrainMsMaxStopping);
+  transport_.async_shutdown([self = shared_from_this()](error_code) { self->close(); });
+}
+
 void ClientConnection::drain() {
   deadline_ms_ = std::min(drain_deadline_ms_, idle_deadline());
-  socket_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
-                          [self = shared_from_this()](error_code error, std::size_t bytes) {
-                            if (self->phase_ == Phase::Closed) return;
-                            self->drained_bytes_ += bytes;
-                            if (error || self->drained_bytes_ > kDrainBytesMax) {
-                              return self->close();
-                            }
-                            self->drain();
-                          });
+  transport_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               if (self->phase_ == Phase::Closed) return;
+                               self->drained_bytes_ += bytes;
+                               if (error || self->drained_bytes_ > kDrainBytesMax) {
+                                 return self->close();
+                               }
+                               self->drain();
+                             });
 }
 
 // --- The answer without end ---
@@ -582,22 +654,26 @@ void ClientConnection::on_pieces_written() {
   writing_pieces_ = false;
   queue_->sent(piece_bytes_);
   if (!last_pieces_) return send_pieces();
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
-  close();
+  end_streaming();
+  end_connection();
+}
+
+void ClientConnection::end_streaming() {
+  loop_.shared().answer_streams_gauge.add(-1);
+  queue_->abandon();
 }
 
 // What the client still sends is thrown away; its end ends the answer.
 void ClientConnection::watch_client() {
-  socket_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
-                          [self = shared_from_this()](error_code error, std::size_t bytes) {
-                            if (self->phase_ == Phase::Closed) return;
-                            self->drained_bytes_ += bytes;
-                            if (error || self->drained_bytes_ > kDrainBytesMax) {
-                              return self->close();
-                            }
-                            self->watch_client();
-                          });
+  transport_.async_read_some(asio::buffer(buffer_.get(), buffer_bytes_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               if (self->phase_ == Phase::Closed) return;
+                               self->drained_bytes_ += bytes;
+                               if (error || self->drained_bytes_ > kDrainBytesMax) {
+                                 return self->close();
+                               }
+                               self->watch_client();
+                             });
 }
 
 // --- The end ---
@@ -607,6 +683,7 @@ void ClientConnection::sweep(std::uint64_t now_ms) {
   deadline_ms_ = kNever;
   error_code ignored;
   switch (phase_) {
+    case Phase::Handshake:
     case Phase::Idle:
     case Phase::Writing:
     case Phase::Streaming:
@@ -614,7 +691,7 @@ void ClientConnection::sweep(std::uint64_t now_ms) {
     case Phase::Head:
     case Phase::Body:
       timed_out_ = true;  // the read's handler answers
-      socket_.cancel(ignored);
+      transport_.socket().cancel(ignored);
       return;
     case Phase::Memory: return refuse(503, "no memory is left for the rest of the body");
     case Phase::Answering:
@@ -623,7 +700,7 @@ void ClientConnection::sweep(std::uint64_t now_ms) {
 }
 
 void ClientConnection::stop() {
-  if (phase_ == Phase::Idle || phase_ == Phase::Head) return close();
+  if (phase_ == Phase::Handshake || phase_ == Phase::Idle || phase_ == Phase::Head) return close();
   if (phase_ == Phase::Draining) {
     drain_deadline_ms_ = std::min(drain_deadline_ms_, loop_.deadline_ms(kDrainMsMaxStopping));
     deadline_ms_ = std::min(deadline_ms_, drain_deadline_ms_);
@@ -637,14 +714,11 @@ void ClientConnection::stop() {
 
 void ClientConnection::close() {
   if (phase_ == Phase::Closed) return;
-  if (phase_ == Phase::Streaming) {
-    loop_.shared().answer_streams_gauge.add(-1);
-    queue_->abandon();
-  }
+  if (phase_ == Phase::Streaming) end_streaming();
   phase_ = Phase::Closed;
   gone_ = true;
   error_code ignored;
-  socket_.close(ignored);
+  transport_.socket().close(ignored);
   body_.reset();
   lease_ = {};
   loop_.remove(*this);
@@ -652,8 +726,8 @@ void ClientConnection::close() {
 
 }  // namespace
 
-std::shared_ptr<Connection> make_connection(Loop& loop, Socket socket) {
-  return std::make_shared<ClientConnection>(loop, std::move(socket));
+std::shared_ptr<Connection> make_connection(Loop& loop, Socket socket, Listener listener) {
+  return std::make_shared<ClientConnection>(loop, std::move(socket), listener);
 }
 
 }  // namespace sluice::http

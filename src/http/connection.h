@@ -29,7 +29,9 @@ class Connection {
   std::size_t slot = 0;  // its place in the loop's list
 };
 
+enum class Listener : std::uint8_t { Main, Admin };
+
 // `loop` outlives the connection's close().
-std::shared_ptr<Connection> make_connection(Loop& loop, Socket socket);
+std::shared_ptr<Connection> make_connection(Loop& loop, Socket socket, Listener listener);
 
 }  // namespace sluice::http

@@ -191,14 +191,43 @@ TEST_F(Lifecycle, NeverStartedLoopsDoNotKeepTheServer) {
 
 TEST_F(Lifecycle, AddressesThatMakeNoSense) {
   IoThreads threads(1);
-  for (const char* address : {"", ":", "8080", "localhost", "127.0.0.1", "127.0.0.1:", "::1:80",
-                              "[127.0.0.1]:80", "[::1]", "127.0.0.1:65536", "127.0.0.1:-1",
-                              "127.0.0.1:80x", "256.0.0.1:80", "a host:80", "[]:80", "[:80"}) {
+  for (const char* address :
+       {"", ":", "8080", "localhost", "[localhost]:80", "example.com:80", "127.0.0.1",
+        "127.0.0.1:", "::1:80", "[127.0.0.1]:80", "[::1]", "127.0.0.1:65536", "127.0.0.1:-1",
+        "127.0.0.1:80x", "256.0.0.1:80", "a host:80", "[]:80", "[:80"}) {
     const auto server = Server::listen({.address = address}, threads, handler_, metrics_);
     ASSERT_FALSE(server.has_value()) << address;
     EXPECT_EQ(server.error().code, ErrorCode::InvalidArgument) << address;
     EXPECT_NE(server.error().message.find("127.0.0.1:8080"), std::string::npos);
   }
+}
+
+TEST_F(Lifecycle, ListensOnNamesOfThisMachineAndIpv6) {
+  serve_with({.address = "localhost:0"});
+  EXPECT_EQ(client().ask(get("/"))->status, 200);
+  EXPECT_EQ(server_->url(), fmt::format("http://127.0.0.1:{}", server_->port()));
+  IoThreads threads(1);
+  const auto v6 = Server::listen({.address = "[::1]:0"}, threads, handler_, metrics_);
+  ASSERT_TRUE(v6.has_value()) << v6.error().message;
+  EXPECT_EQ((*v6)->url(), fmt::format("http://[::1]:{}", (*v6)->port()));
+}
+
+TEST_F(Lifecycle, TheAdminsListenerIsKnownByItsRequests) {
+  handler_.answer = [](const RequestHead& head, Body, Responder responder) {
+    std::move(responder).send({.body = head.admin ? "admin" : "main"});
+  };
+  serve_with({.address = "127.0.0.1:0", .admin_address = "127.0.0.1:0"});
+  const std::string admin_url = server_->admin_url();
+  RawClient admin(
+      static_cast<std::uint16_t>(std::stoul(admin_url.substr(admin_url.rfind(':') + 1))));
+  RawClient main = client();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(admin.ask(get("/"))->body, "admin");
+    EXPECT_EQ(main.ask(get("/"))->body, "main");
+  }
+  EXPECT_TRUE(metric_becomes("sluice_http_connections", 2));
+  server_->stop(60'000);
+  EXPECT_TRUE(admin.closed_without_more());
 }
 
 TEST_F(Lifecycle, PortInUseIsAConflict) {

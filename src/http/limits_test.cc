@@ -149,6 +149,40 @@ TEST_F(ServerLimits, StalledBodyIsTimedOut) {
   }
 }
 
+// A byte now and then keeps the idle time-out away, but is no body.
+TEST_F(ServerLimits, DrippingBodyIsTimedOut) {
+  serve({.body_idle_timeout_ms = 200});
+  const std::string heads[] = {post("/", std::string(100'000, 'x')).substr(0, 60), kChunkedHead};
+  for (const std::string& head : heads) {
+    RawClient c = client();
+    ASSERT_TRUE(c.send(head));
+    std::atomic<bool> answered = false;
+    std::thread dripper([&] {  // 100 bytes a second
+      const std::string drop = head == kChunkedHead ? "1\r\nx\r\n" : "x";
+      while (!answered && c.send(drop)) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    });
+    const auto answer = c.read_answer();
+    answered = true;
+    dripper.join();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 408);
+  }
+}
+
+// Slower than the idle time-out allows for all of it, but steady.
+TEST_F(ServerLimits, SlowHonestBodyArrives) {
+  serve({.body_idle_timeout_ms = 1500});
+  RawClient c = client();
+  const std::string body(35 * 512, 'x');
+  const std::string request = post("/", body);
+  ASSERT_TRUE(c.send(std::string_view(request).substr(0, request.size() - body.size())));
+  for (int i = 0; i < 35; ++i) {  // 10 kB/s
+    ASSERT_TRUE(c.send(std::string(512, 'x')));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(c.read_answer()->status, 200);
+}
+
 TEST_F(ServerLimits, IdleConnectionIsClosedWithoutAWord) {
   serve({.keep_alive_timeout_ms = 1000});
   RawClient fresh = client();

@@ -25,10 +25,11 @@ std::uint64_t tick_for(const Limits& limits) {
 
 }  // namespace
 
-Shared::Shared(const Limits& limits_in, Handler& handler_in, Metrics& metrics, std::size_t loops)
-    : limits(limits_in),
+Shared::Shared(const Settings& settings, Handler& handler_in, Metrics& metrics, std::size_t loops)
+    : limits(settings.limits),
+      trusted_proxies(settings.trusted_proxies),
       handler(handler_in),
-      budget(std::make_shared<BodyBudget>(limits_in.body_bytes_in_memory_max)),
+      budget(std::make_shared<BodyBudget>(limits.body_bytes_in_memory_max)),
       connections_gauge(metrics.gauge("sluice_http_connections", "Open client connections.")),
       answer_streams_gauge(
           metrics.gauge("sluice_http_answer_streams", "Answers without end under way.")),
@@ -48,20 +49,29 @@ Shared::Shared(const Limits& limits_in, Handler& handler_in, Metrics& metrics, s
                                {{"status_class", "5xx"}})}},
       loops_open(loops) {}
 
-Loop::Loop(Shared& shared, boost::asio::io_context& context, std::size_t index, Acceptor acceptor)
+bool Shared::trusts(const boost::asio::ip::address& address) const {
+  return std::ranges::any_of(trusted_proxies,
+                             [&](const Network& network) { return network.contains(address); });
+}
+
+Loop::Loop(Shared& shared, boost::asio::io_context& context, std::size_t index,
+           std::vector<Acceptor> acceptors)
     : shared_(shared),
       context_(context),
       index_(index),
-      acceptor_(std::move(acceptor)),
       timer_(context),
-      tick_ms_(tick_for(shared.limits)) {}
+      tick_ms_(tick_for(shared.limits)) {
+  for (Acceptor& acceptor : acceptors) {
+    doors_.push_back({std::move(acceptor), doors_.empty() ? Listener::Main : Listener::Admin});
+  }
+}
 
 void Loop::start() {
   boost::asio::post(context_, [self = shared_from_this()] {
     Life expected = Life::Fresh;
     if (!self->life_.compare_exchange_strong(expected, Life::Running)) return;
     self->tick();
-    self->accept();
+    for (Door& door : self->doors_) self->accept(door);
   });
 }
 
@@ -79,7 +89,7 @@ void Loop::shut_here(Shut how) {
   if (closed_) return;
   stopping_ = true;
   boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  for (Door& door : doors_) door.acceptor.close(ignored);
   // From the end: a connection that closes is replaced by the last one.
   for (std::size_t i = connections_.size(); i-- > 0;) {
     const std::shared_ptr<Connection> connection = connections_[i];
@@ -102,33 +112,37 @@ void Loop::report_if_closed() {
   shared_.loop_closed.notify_all();
 }
 
-void Loop::accept() {
-  acceptor_.async_accept(
-      context_, [self = shared_from_this()](boost::system::error_code error, Socket socket) {
-        self->on_accept(error, std::move(socket));
+void Loop::accept(Door& door) {
+  door.acceptor.async_accept(
+      context_, [self = shared_from_this(), &door](boost::system::error_code error, Socket socket) {
+        self->on_accept(door, error, std::move(socket));
       });
 }
 
-void Loop::on_accept(boost::system::error_code error, Socket socket) {
+void Loop::on_accept(Door& door, boost::system::error_code error, Socket socket) {
   if (stopping_) return;
-  if (error == boost::asio::error::connection_aborted) return accept();
+  if (error == boost::asio::error::connection_aborted) return accept(door);
   if (error) {
     // Out of descriptors or memory: trying at once would spin.
     logging::warn("cannot accept connections", {{"reason", error.message()}});
-    accept_again_ = true;
+    door.accept_again = true;
     return;
   }
+  adopt(std::move(socket), door.listener);
+  accept(door);
+}
+
+void Loop::adopt(Socket socket, Listener listener) {
   if (shared_.connections.fetch_add(1) >= shared_.limits.connections_max) {
     shared_.connections.fetch_sub(1);
     shared_.refused_connections.add();
-  } else {
-    shared_.connections_gauge.add(1);
-    std::shared_ptr<Connection> connection = make_connection(*this, std::move(socket));
-    connection->slot = connections_.size();
-    connections_.push_back(connection);
-    connection->start();
+    return;
   }
-  accept();
+  shared_.connections_gauge.add(1);
+  std::shared_ptr<Connection> connection = make_connection(*this, std::move(socket), listener);
+  connection->slot = connections_.size();
+  connections_.push_back(connection);
+  connection->start();
 }
 
 void Loop::remove(Connection& connection) {
@@ -158,7 +172,9 @@ void Loop::tick() {
   if (closed_) return;
   now_ms_ = steady_ms();
   flush_counts();
-  if (std::exchange(accept_again_, false) && !stopping_) accept();
+  for (Door& door : doors_) {
+    if (std::exchange(door.accept_again, false) && !stopping_) accept(door);
+  }
   for (std::size_t i = connections_.size(); i-- > 0;) {
     // A sweep may close this one and, through its handler, no other.
     const std::shared_ptr<Connection> connection = connections_[i];

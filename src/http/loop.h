@@ -13,6 +13,7 @@
 #include "http/body_budget.h"
 #include "http/connection.h"
 #include "http/server.h"
+#include "http/tls_context.h"
 
 namespace sluice::http {
 
@@ -22,9 +23,17 @@ using Timer = boost::asio::basic_waitable_timer<
 
 // What the loops of one server share. Threads: any.
 struct Shared {
-  Shared(const Limits& limits_in, Handler& handler_in, Metrics& metrics, std::size_t loops);
+  Shared(const Settings& settings, Handler& handler_in, Metrics& metrics, std::size_t loops);
+
+  // Null: the main listener is plain. Asked once a connection.
+  std::shared_ptr<const TlsContext> tls() {
+    const MutexLock lock(mutex);
+    return tls_context;
+  }
+  bool trusts(const boost::asio::ip::address& address) const;
 
   const Limits limits;
+  const std::vector<Network> trusted_proxies;
   Handler& handler;
   const std::shared_ptr<BodyBudget> budget;
   std::atomic<std::uint32_t> connections = 0;
@@ -39,6 +48,7 @@ struct Shared {
   Mutex mutex;
   CondVar loop_closed;
   std::size_t loops_open SLUICE_GUARDED_BY(mutex);
+  std::shared_ptr<const TlsContext> tls_context SLUICE_GUARDED_BY(mutex);
 };
 
 // Touched on its loop's thread alone, but for the constructor, start() and shut().
@@ -46,10 +56,14 @@ struct Shared {
 // timer and no clock call, and fires at most two ticks late.
 class Loop : public std::enable_shared_from_this<Loop> {
  public:
-  Loop(Shared& shared, boost::asio::io_context& context, std::size_t index, Acceptor acceptor);
+  // The first of `acceptors` is the main listener's, a second one the admin's.
+  Loop(Shared& shared, boost::asio::io_context& context, std::size_t index,
+       std::vector<Acceptor> acceptors);
 
   // Accepts from when the loop runs.
   void start();
+  // A connection that has been accepted, here or elsewhere. On the loop's thread.
+  void adopt(Socket socket, Listener listener);
   // How to stop, from another thread; loops_open says when it is done. Calls on a loop whose
   // thread has ended act at once.
   enum class Shut : std::uint8_t { AfterAnswers, Now };
@@ -68,8 +82,13 @@ class Loop : public std::enable_shared_from_this<Loop> {
   void remove(Connection& connection);
 
  private:
-  void accept();
-  void on_accept(boost::system::error_code error, Socket socket);
+  struct Door {
+    Acceptor acceptor;
+    Listener listener;
+    bool accept_again = false;  // at the next tick: descriptors or memory ran out
+  };
+  void accept(Door& door);
+  void on_accept(Door& door, boost::system::error_code error, Socket socket);
   void tick();
   void shut_here(Shut how);
   void flush_counts();
@@ -78,14 +97,13 @@ class Loop : public std::enable_shared_from_this<Loop> {
   Shared& shared_;  // until closed_
   boost::asio::io_context& context_;
   const std::size_t index_;
-  Acceptor acceptor_;
+  std::vector<Door> doors_;
   Timer timer_;
   const std::uint64_t tick_ms_;
   std::uint64_t now_ms_ = 0;
   std::vector<std::shared_ptr<Connection>> connections_;
   bool stopping_ = false;
   bool closed_ = false;
-  bool accept_again_ = false;  // at the next tick: descriptors or memory ran out
   enum class Life : std::uint8_t { Fresh, Running, Shut };
   std::atomic<Life> life_ = Life::Fresh;
 

@@ -302,5 +302,48 @@ TEST_F(Requests, BadChunksAreRefused) {
   }
 }
 
+class TrustedProxies : public ServerTest {
+ protected:
+  std::string client_seen(const std::string& fields) {
+    return client().ask("GET / HTTP/1.1\r\nHost: t\r\n" + fields + "\r\n")->body;
+  }
+  void serve_behind(const std::vector<std::string>& networks) {
+    handler_.answer = [](const RequestHead& head, Body, Responder responder) {
+      std::move(responder).send({.body = std::string(head.remote_address)});
+    };
+    Settings settings{.address = "127.0.0.1:0"};
+    for (const std::string& text : networks) {
+      settings.trusted_proxies.push_back(*parse_network(text));
+    }
+    serve_with(settings);
+  }
+};
+
+TEST_F(TrustedProxies, TheirLastHopThatIsNoneOfThemIsTheClient) {
+  serve_behind({"127.0.0.1", "10.0.0.0/8"});
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "127.0.0.1"},
+      {"X-Forwarded-For: 192.0.2.7\r\n", "192.0.2.7"},
+      {"X-Forwarded-For: 192.0.2.7, 10.1.1.1\r\n", "192.0.2.7"},
+      {"x-forwarded-for: 203.0.113.9,192.0.2.7 , 10.1.1.1,10.2.2.2\r\n", "192.0.2.7"},
+      {"X-Forwarded-For: 203.0.113.9, 192.0.2.7\r\nX-Forwarded-For: 10.1.1.1\r\n", "192.0.2.7"},
+      {"X-Forwarded-For: 10.1.1.1, 10.2.2.2\r\n", "10.1.1.1"},
+      {"X-Forwarded-For: 2001:db8::7, 10.2.2.2\r\n", "2001:db8::7"},
+      {"X-Forwarded-For: 192.0.2.7, rubbish, 10.2.2.2\r\n", "10.2.2.2"},
+      {"X-Forwarded-For: \r\n", "127.0.0.1"},
+      {"X-Forwarded-For: ,,\r\n", "127.0.0.1"},
+  };
+  for (const auto& [fields, expected] : cases) EXPECT_EQ(client_seen(fields), expected) << fields;
+  RawClient kept = client();  // what one request said does not hold for the next
+  EXPECT_EQ(kept.ask("GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")->body,
+            "192.0.2.7");
+  EXPECT_EQ(kept.ask(get("/"))->body, "127.0.0.1");
+}
+
+TEST_F(TrustedProxies, OthersAreNotBelieved) {
+  serve_behind({"10.0.0.0/8"});
+  EXPECT_EQ(client_seen("X-Forwarded-For: 192.0.2.7\r\n"), "127.0.0.1");
+}
+
 }  // namespace
 }  // namespace sluice::http

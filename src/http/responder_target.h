@@ -12,7 +12,7 @@ struct Responder::Target {
   // nullopt: dropped unanswered.
   virtual void answer(std::optional<Response> response) = 0;
   // As Responder::stream().
-  virtual std::shared_ptr<AnswerStream> answer_in_pieces(Response head) = 0;
+  virtual std::shared_ptr<AnswerStream> answer_in_pieces(Response) { return nullptr; }
 };
 
 }  // namespace sluice::http

@@ -6,8 +6,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/string.hpp>
 #include <cerrno>
-#include <charconv>
 
+#include "http/address.h"
 #include "http/loop.h"
 #include "http/responder_target.h"
 
@@ -19,34 +19,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int kBacklog = 4096;  // the kernel caps it at net.core.somaxconn
-
-Result<tcp::endpoint> parse_address(const std::string& text) {
-  const Error error{ErrorCode::InvalidArgument,
-                    fmt::format("cannot listen on \"{}\": give an IP address and a port, such as "
-                                "127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080",
-                                text)};
-  const std::size_t colon = text.rfind(':');
-  if (colon == text.npos) return error;
-  std::string host = text.substr(0, colon);
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);
-
-  std::uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, wrong] = std::from_chars(text.data() + colon + 1, end, port);
-  error_code bad_host;
-  const auto address = asio::ip::make_address(host, bad_host);
-  if (bad_host || wrong != std::errc() || stopped != end || address.is_v6() != bracketed) {
-    return error;
-  }
-  return tcp::endpoint(address, port);
-}
-
-std::string spell(const tcp::endpoint& endpoint) {
-  const std::string host = endpoint.address().to_string();
-  return endpoint.address().is_v6() ? fmt::format("[{}]:{}", host, endpoint.port())
-                                    : fmt::format("{}:{}", host, endpoint.port());
-}
 
 Error listen_error(const tcp::endpoint& endpoint, const error_code& error) {
   if (error == asio::error::address_in_use) {
@@ -80,14 +52,49 @@ Result<Acceptor> bind(asio::io_context& context, const tcp::endpoint& endpoint, 
   return acceptor;
 }
 
+// One address with a socket on every loop.
+struct Listening {
+  tcp::endpoint endpoint;  // with the port really bound
+  std::vector<Acceptor> acceptors;
+};
+
+Result<Listening> listen_on(const std::string& address, IoThreads& threads) {
+  Result<tcp::endpoint> endpoint = parse_address(address);
+  if (!endpoint) return endpoint.error();
+  if (endpoint->port() != 0) {
+    // Our sockets share the port with each other, and would share it with a second Sluice of this
+    // user too, each getting half of the connections: so look first whether it is free.
+    Result<Acceptor> probe = bind(threads.loop(0), *endpoint, Sharing::Alone);
+    if (!probe) return probe.error();
+  }
+  Listening listening;
+  for (std::size_t i = 0; i < threads.size(); ++i) {
+    Result<Acceptor> acceptor = bind(threads.loop(i), *endpoint, Sharing::WithOurOwn);
+    if (!acceptor) return acceptor.error();
+    error_code error;
+    acceptor->listen(kBacklog, error);
+    if (!error && i == 0) *endpoint = acceptor->local_endpoint(error);  // port 0: the one we got
+    if (error) return listen_error(*endpoint, error);
+    listening.acceptors.push_back(std::move(*acceptor));
+  }
+  listening.endpoint = *endpoint;
+  return listening;
+}
+
 class ListeningServer final : public Server {
  public:
-  ListeningServer(const Limits& limits, Handler& handler, Metrics& metrics, IoThreads& threads,
-                  std::vector<Acceptor> acceptors, const tcp::endpoint& endpoint)
-      : shared_(limits, handler, metrics, threads.size()), endpoint_(endpoint) {
+  ListeningServer(const Settings& settings, std::shared_ptr<const TlsContext> tls, Handler& handler,
+                  Metrics& metrics, IoThreads& threads, std::vector<Listening> listening)
+      : tls_files_(settings.tls),
+        shared_(settings, handler, metrics, threads.size()),
+        url_((tls ? "https://" : "http://") + spell(listening.front().endpoint)),
+        admin_url_(listening.size() < 2 ? "" : "http://" + spell(listening.back().endpoint)),
+        port_(listening.front().endpoint.port()) {
+    set_tls(std::move(tls));
     for (std::size_t i = 0; i < threads.size(); ++i) {
-      loops_.push_back(
-          std::make_shared<Loop>(shared_, threads.loop(i), i, std::move(acceptors[i])));
+      std::vector<Acceptor> acceptors;
+      for (Listening& one : listening) acceptors.push_back(std::move(one.acceptors[i]));
+      loops_.push_back(std::make_shared<Loop>(shared_, threads.loop(i), i, std::move(acceptors)));
     }
     for (auto& loop : loops_) loop->start();
   }
@@ -97,8 +104,17 @@ class ListeningServer final : public Server {
     shared_.budget->close();
   }
 
-  std::string url() const override { return "http://" + spell(endpoint_); }
-  std::uint16_t port() const override { return endpoint_.port(); }
+  std::string url() const override { return url_; }
+  std::uint16_t port() const override { return port_; }
+  std::string admin_url() const override { return admin_url_; }
+
+  Result<void> reload_tls() override {
+    if (!tls_files_) return Error{ErrorCode::NotFound, "the listener is without TLS"};
+    auto loaded = TlsContext::load(*tls_files_);
+    if (!loaded) return loaded.error();
+    set_tls(std::move(*loaded));
+    return {};
+  }
 
   void stop(std::uint32_t deadline_ms) override {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(deadline_ms);
@@ -115,8 +131,16 @@ class ListeningServer final : public Server {
   }
 
  private:
+  void set_tls(std::shared_ptr<const TlsContext> tls) {
+    const MutexLock lock(shared_.mutex);
+    shared_.tls_context = std::move(tls);
+  }
+
+  const std::optional<TlsFiles> tls_files_;
   Shared shared_;
-  const tcp::endpoint endpoint_;
+  const std::string url_;
+  const std::string admin_url_;
+  const std::uint16_t port_;
   std::vector<std::shared_ptr<Loop>> loops_;
 };
 
@@ -154,26 +178,21 @@ std::shared_ptr<AnswerStream> Responder::stream(Response head) && {
 
 Result<std::unique_ptr<Server>> Server::listen(Settings settings, IoThreads& threads,
                                                Handler& handler, Metrics& metrics) {
-  Result<tcp::endpoint> endpoint = parse_address(settings.address);
-  if (!endpoint) return endpoint.error();
-  if (endpoint->port() != 0) {
-    // Our sockets share the port with each other, and would share it with a second Sluice of this
-    // user too, each getting half of the connections: so look first whether it is free.
-    Result<Acceptor> probe = bind(threads.loop(0), *endpoint, Sharing::Alone);
-    if (!probe) return probe.error();
+  std::shared_ptr<const TlsContext> tls;
+  if (settings.tls) {
+    auto loaded = TlsContext::load(*settings.tls);
+    if (!loaded) return loaded.error();
+    tls = std::move(*loaded);
   }
-  std::vector<Acceptor> acceptors;
-  for (std::size_t i = 0; i < threads.size(); ++i) {
-    Result<Acceptor> acceptor = bind(threads.loop(i), *endpoint, Sharing::WithOurOwn);
-    if (!acceptor) return acceptor.error();
-    error_code error;
-    acceptor->listen(kBacklog, error);
-    if (!error && i == 0) *endpoint = acceptor->local_endpoint(error);  // port 0: the one we got
-    if (error) return listen_error(*endpoint, error);
-    acceptors.push_back(std::move(*acceptor));
+  std::vector<Listening> listening;
+  for (const std::string& address : {settings.address, settings.admin_address}) {
+    if (address.empty() && !listening.empty()) continue;  // no admin listener
+    Result<Listening> one = listen_on(address, threads);
+    if (!one) return one.error();
+    listening.push_back(std::move(*one));
   }
   return std::unique_ptr<Server>(std::make_unique<ListeningServer>(
-      settings.limits, handler, metrics, threads, std::move(acceptors), *endpoint));
+      settings, std::move(tls), handler, metrics, threads, std::move(listening)));
 }
 
 }  // namespace sluice::http

@@ -14,21 +14,36 @@
 
 #include "base/io_threads.h"
 #include "base/metrics.h"
+#include "base/network.h"
 #include "base/result.h"
 
 namespace sluice::http {
 
+// A link of the second mobile generation, at its worst, brings more. A client that drips on
+// purpose is gone after a while, however often a byte comes.
+inline constexpr std::uint64_t kBodyBytesPerSecondMin = 256;
+
 struct Limits {
-  std::uint64_t header_bytes_max = 32 * 1024;          // beyond: 431
-  std::uint32_t header_timeout_ms = 30'000;            // from the first byte of a request
-  std::uint32_t body_idle_timeout_ms = 30'000;         // without a byte of an announced body: 408
+  std::uint64_t header_bytes_max = 32 * 1024;  // beyond: 431
+  std::uint32_t header_timeout_ms = 30'000;    // from the first byte of a request
+  // Without a byte of an announced body, or with one that comes, after this long, at less than
+  // kBodyBytesPerSecondMin all in all: 408.
+  std::uint32_t body_idle_timeout_ms = 30'000;
   std::uint32_t keep_alive_timeout_ms = 75'000;        // between requests
   std::uint32_t connections_max = 10'000;              // beyond: closed at once, counted
   std::uint64_t body_bytes_in_memory_max = 256 << 20;  // of all requests; beyond: bodies wait
 };
 
+struct TlsFiles {
+  std::string certificate;  // PEM: the certificate, then those between it and a root
+  std::string key;          // PEM, without a passphrase
+};
+
 struct Settings {
-  std::string address = "127.0.0.1:8080";  // host:port; [::1]:port; port 0 takes a free one
+  std::string address = "127.0.0.1:8080";  // see parse_address(); port 0 takes a free one
+  std::string admin_address = {};          // a second listener, always without TLS; "": none
+  std::optional<TlsFiles> tls = {};        // TLS 1.2 and later
+  std::vector<Network> trusted_proxies = {};
   Limits limits = {};
 };
 
@@ -39,7 +54,10 @@ struct RequestHead {
   std::string_view query;  // without the question mark
   std::vector<std::pair<std::string_view, std::string_view>> headers;
   std::optional<std::uint64_t> content_length;  // absent for chunked and for no body
+  // The client's. Of a request that came from a trusted proxy: the last hop of X-Forwarded-For
+  // that is no trusted proxy.
   std::string_view remote_address;
+  bool admin = false;         // came to Settings::admin_address
   std::size_t io_thread = 0;  // index of the loop it arrived on
 
   // The value of the first header of that name (any case); "" when there is none.
@@ -141,12 +159,17 @@ class Handler {
 class Server {
  public:
   // `handler`, `threads` and `metrics` outlive the server. Accepts on every loop of `threads`, from
-  // when it runs. InvalidArgument: the address; Conflict: it is in use; Io: anything else.
+  // when it runs. InvalidArgument: an address, the certificate or its key; Conflict: an address is
+  // in use; Io: anything else.
   static Result<std::unique_ptr<Server>> listen(Settings settings, IoThreads& threads,
                                                 Handler& handler, Metrics& metrics);
   virtual ~Server() = default;
   virtual std::string url() const = 0;  // "http://127.0.0.1:8080", with the port really bound
   virtual std::uint16_t port() const = 0;
+  virtual std::string admin_url() const = 0;  // "" without one
+  // Reads certificate and key again, for connections to come. An error leaves the old ones;
+  // NotFound: there are none.
+  virtual Result<void> reload_tls() = 0;
   // Takes no new connections or requests; idle connections close; answers under way are sent.
   // Blocks until all are gone or `deadline_ms` have passed, when the rest is cut off. Not from an
   // I/O thread. The destructor does the same with no time to spare.

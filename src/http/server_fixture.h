@@ -83,9 +83,11 @@ class ServerTest : public ::testing::Test {
   }
 
   void serve(const Limits& limits = {}, std::size_t loops = 2) {
+    serve_with({.address = "127.0.0.1:0", .limits = limits}, loops);
+  }
+  void serve_with(const Settings& settings, std::size_t loops = 2) {
     threads_ = std::make_unique<IoThreads>(loops);
-    auto server =
-        Server::listen({.address = "127.0.0.1:0", .limits = limits}, *threads_, handler_, metrics_);
+    auto server = Server::listen(settings, *threads_, handler_, metrics_);
     ASSERT_TRUE(server.has_value()) << server.error().message;
     server_ = std::move(*server);
     threads_->start();

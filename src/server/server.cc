@@ -15,6 +15,7 @@
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
 #include "connectors/connector.h"
+#include "connectors/inspector/store.h"
 #include "dispatch/dispatch.h"
 #include "egress/http_client.h"
 #include "http/server.h"
@@ -51,13 +52,9 @@ egress::Settings egress_settings(const Settings& settings) {
   return egress;
 }
 
-http::Settings http_settings(const Settings& settings) {
-  http::Settings http;
-  http.address = settings.listen;
-  http.limits.header_bytes_max = settings.header_bytes_max;
-  http.limits.connections_max = static_cast<std::uint32_t>(settings.connections_max);
-  http.limits.body_bytes_in_memory_max = settings.body_bytes_in_memory_max;
-  return http;
+api::MetricsAt metrics_at(const Settings& settings) {
+  if (!settings.admin_listen.empty()) return api::MetricsAt::AdminListener;
+  return is_loopback(settings.listen) ? api::MetricsAt::Everyone : api::MetricsAt::Operators;
 }
 
 std::uint64_t log_bytes_max(const Settings& settings) {
@@ -99,6 +96,7 @@ struct Server::Graph {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<recordlog::LocalLog> log;
+  connectors::inspector::Store inspector{metrics};
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
   std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
   std::unique_ptr<dispatch::Dispatch> dispatch;
@@ -138,7 +136,8 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   for (std::size_t i = 0; i < threads.size(); ++i) {
     http_clients.push_back(
         std::make_unique<egress::HttpClient>(threads.loop(i), clock, egress_settings(settings)));
-    connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation()});
+    connector_contexts.push_back(
+        {*http_clients.back(), clock, data_directory->installation(), &inspector});
   }
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
@@ -168,7 +167,8 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
   const auto key = api::load_or_create_token_key(token_key_path(settings.data_dir));
   if (!key) return key.error();
   api = std::make_unique<api::Api>(
-      api::Settings{.metrics_public = is_loopback(settings.listen),
+      api::Settings{.metrics = metrics_at(settings),
+                    .public_url = settings.public_url,
                     .record_body_bytes_max = settings.body_bytes_max},
       api::Dependencies{threads, clock, *catalog, *catalog_pool, *dispatch, *log, *ingest, metrics,
                         connectors::connector_table(), connector_contexts},
@@ -187,9 +187,10 @@ Result<std::unique_ptr<Server>> Server::start(const Settings& settings) {
   if (auto done = graph->open_delivery(settings); !done) return done.error();
   if (auto done = graph->open_front(settings); !done) return done.error();
   graph->threads.start();
-  logging::info(
-      "listening",
-      {{"url", graph->http->url()}, {"data_dir", settings.data_dir}, {"version", SLUICE_VERSION}});
+  logging::info("listening", {{"url", graph->http->url()},
+                              {"admin_url", graph->http->admin_url()},
+                              {"data_dir", settings.data_dir},
+                              {"version", SLUICE_VERSION}});
   return std::unique_ptr<Server>(new Server(std::move(graph)));
 }
 
@@ -202,5 +203,15 @@ Server::~Server() {
 }
 
 std::string Server::url() const { return graph_->http->url(); }
+std::string Server::admin_url() const { return graph_->http->admin_url(); }
+
+void Server::reload() {
+  if (auto done = graph_->http->reload_tls(); !done) {
+    logging::warn("the certificate was not read again, what was in use stays",
+                  {{"reason", done.error().message}});
+  } else {
+    logging::info("the certificate has been read again");
+  }
+}
 
 }  // namespace sluice::server

@@ -21,7 +21,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  std::string url() const;  // "http://127.0.0.1:8080"
+  std::string url() const;        // "http://127.0.0.1:8080"
+  std::string admin_url() const;  // "" without server.admin_listen
+
+  // Reads certificate and key again; connections stay. A pair that cannot be used is logged and
+  // the old one stays.
+  void reload();
 
  private:
   struct Graph;

@@ -9,10 +9,13 @@
 #include <charconv>
 #include <cstdlib>
 #include <sstream>
+#include <type_traits>
 #include <variant>
 
 #include "base/units.h"
 #include "egress/http_client.h"
+#include "http/address.h"
+#include "http/tls_context.h"
 
 namespace sluice::server {
 namespace {
@@ -24,33 +27,64 @@ struct Setting {
   std::string_view section;
   std::string_view name;
   Member member;
+  std::string_view help;
   std::uint64_t min = 0;  // integers only
   std::uint64_t max = UINT64_MAX;
 };
 
 const std::array kSettings = {
-    Setting{"server", "listen", &Settings::listen},
-    Setting{"server", "data_dir", &Settings::data_dir},
-    Setting{"server", "insecure", &Settings::insecure},
-    Setting{"server", "io_threads", &Settings::io_threads, 0, 256},
-    Setting{"limits", "body_bytes_max", &Settings::body_bytes_max, kKiB, kGiB},
-    Setting{"limits", "record_bytes_max", &Settings::record_bytes_max, kKiB, 16 * kMiB},
-    Setting{"limits", "body_bytes_in_memory_max", &Settings::body_bytes_in_memory_max, kMiB,
-            64 * kGiB},
-    Setting{"limits", "header_bytes_max", &Settings::header_bytes_max, kKiB, kMiB},
-    Setting{"limits", "connections_max", &Settings::connections_max, 1, 1'000'000},
-    Setting{"limits", "idempotency_keys_max", &Settings::idempotency_keys_max, 1, 100'000'000},
-    Setting{"limits", "data_bytes_max", &Settings::data_bytes_max},
-    Setting{"recordlog", "segment_bytes", &Settings::segment_bytes, kMiB, 256 * kMiB},
-    Setting{"recordlog", "retention_days", &Settings::retention_days, 1, 3650},
-    Setting{"ingest", "redact_tokens", &Settings::redact_tokens},
-    Setting{"ingest", "idempotency_s", &Settings::idempotency_s, 60, 30 * 24 * 3600},
-    Setting{"egress", "allow", &Settings::allow},
-    Setting{"egress", "proxy", &Settings::proxy},
-    Setting{"egress", "ca_file", &Settings::ca_file},
-    Setting{"egress", "connections_per_host_max", &Settings::connections_per_host_max, 1, 10'000},
-    Setting{"egress", "connections_max", &Settings::egress_connections_max, 1, 100'000},
-    Setting{"logging", "level", &Settings::level},
+    Setting{"server", "listen", &Settings::listen,
+            "Address of API and ingest: an IP address or localhost, and a port (0: a free one)"},
+    Setting{"server", "data_dir", &Settings::data_dir,
+            "Where everything is kept; one server a directory"},
+    Setting{"server", "insecure", &Settings::insecure,
+            "Allow listeners without TLS beyond loopback: only behind a proxy that does TLS"},
+    Setting{"server", "tls_cert", &Settings::tls_cert,
+            "PEM file: the certificate, then those between it and a root; SIGHUP reads it again"},
+    Setting{"server", "tls_key", &Settings::tls_key,
+            "PEM file: the certificate's private key, without a passphrase"},
+    Setting{
+        "server", "public_url", &Settings::public_url,
+        "Under which clients reach this server, if not under its address: for links in answers"},
+    Setting{"server", "trusted_proxies", &Settings::trusted_proxies,
+            "Networks of the proxies before this server, whose X-Forwarded-For names the client"},
+    Setting{"server", "admin_listen", &Settings::admin_listen,
+            "A second listener, without TLS or tokens, for /metrics, which then is nowhere else"},
+    Setting{"server", "io_threads", &Settings::io_threads, "0: one a core", 0, 256},
+    Setting{"limits", "body_bytes_max", &Settings::body_bytes_max,
+            "Largest request body; larger: 413", kKiB, kGiB},
+    Setting{"limits", "record_bytes_max", &Settings::record_bytes_max,
+            "Largest record; larger: 413", kKiB, 16 * kMiB},
+    Setting{"limits", "body_bytes_in_memory_max", &Settings::body_bytes_in_memory_max,
+            "Of all requests; beyond, bodies are not read on until there is room", kMiB, 64 * kGiB},
+    Setting{"limits", "header_bytes_max", &Settings::header_bytes_max,
+            "Longest request header; longer: 431", kKiB, kMiB},
+    Setting{"limits", "connections_max", &Settings::connections_max,
+            "Clients at a time; more are closed at once and counted", 1, 1'000'000},
+    Setting{"limits", "idempotency_keys_max", &Settings::idempotency_keys_max,
+            "About 150 bytes of memory each; beyond, requests with a new Idempotency-Key get 503",
+            1, 100'000'000},
+    Setting{"limits", "data_bytes_max", &Settings::data_bytes_max,
+            "Size of the record log; 0: 90 % of the disk"},
+    Setting{"recordlog", "segment_bytes", &Settings::segment_bytes,
+            "Size at which a new segment file begins", kMiB, 256 * kMiB},
+    Setting{"recordlog", "retention_days", &Settings::retention_days,
+            "Whole segments go when their newest record is older", 1, 3650},
+    Setting{"ingest", "redact_tokens", &Settings::redact_tokens,
+            "Cross out the activation tokens in events 36, 37 and 40"},
+    Setting{"ingest", "idempotency_s", &Settings::idempotency_s,
+            "How long an Idempotency-Key is remembered, also through restarts", 60, 30 * 24 * 3600},
+    Setting{"egress", "allow", &Settings::allow,
+            "Networks, addresses or host:port that deliveries may reach against the address rules"},
+    Setting{"egress", "proxy", &Settings::proxy,
+            "URL of a proxy for all deliveries; the environment's proxy variables are never read"},
+    Setting{"egress", "ca_file", &Settings::ca_file,
+            "PEM file of certificate authorities, instead of the system's"},
+    Setting{"egress", "connections_per_host_max", &Settings::connections_per_host_max,
+            "Of an organisation to a host", 1, 10'000},
+    Setting{"egress", "connections_max", &Settings::egress_connections_max,
+            "Of all deliveries, for each I/O thread", 1, 100'000},
+    Setting{"logging", "level", &Settings::level, "debug, info, warn or error"},
 };
 
 std::string full_name(const Setting& setting) {
@@ -203,20 +237,71 @@ Result<Settings> load_settings(const std::optional<std::string>& file) {
 }
 
 bool is_loopback(const std::string& listen) {
-  const std::string host = listen.substr(0, listen.rfind(':'));
-  return host.starts_with("127.") || host == "[::1]" || host == "localhost";
+  const auto endpoint = http::parse_address(listen);
+  return endpoint && endpoint->address().is_loopback();
 }
 
-Result<void> check(const Settings& settings) {
-  const auto fault = [](std::string message) {
-    return Error{ErrorCode::InvalidArgument, std::move(message)};
-  };
-  if (!is_loopback(settings.listen) && !settings.insecure) {
-    return fault(fmt::format(
-        "server.listen is {}: a listener beyond loopback without TLS shows tokens and records to "
-        "everyone on the way; put a TLS proxy before it and set server.insecure = true",
-        settings.listen));
+namespace {
+
+Error fault(std::string message) { return {ErrorCode::InvalidArgument, std::move(message)}; }
+
+Result<void> check_address(std::string_view name, const std::string& address, bool needs_insecure,
+                           const Settings& settings) {
+  if (auto parsed = http::parse_address(address); !parsed) {
+    return fault(fmt::format("setting {}: {}", name, parsed.error().message));
   }
+  if (needs_insecure && !is_loopback(address) && !settings.insecure) {
+    return fault(fmt::format(
+        "setting {} is {}: a listener beyond loopback without TLS shows what passes to everyone on "
+        "the way; set server.tls_cert and server.tls_key, or put a TLS proxy before it and set "
+        "server.insecure = true",
+        name, address));
+  }
+  return {};
+}
+
+Result<void> check_server(const Settings& settings) {
+  const bool tls = !settings.tls_cert.empty();
+  if (tls == settings.tls_key.empty()) {
+    return fault("server.tls_cert and server.tls_key go together: set both or none");
+  }
+  if (auto good = check_address("server.listen", settings.listen, !tls, settings); !good) {
+    return good;
+  }
+  if (!settings.admin_listen.empty()) {
+    auto good = check_address("server.admin_listen", settings.admin_listen, true, settings);
+    if (!good) return good;
+  }
+  if (tls) {
+    const auto loaded = http::TlsContext::load({settings.tls_cert, settings.tls_key});
+    if (!loaded) {
+      return fault(
+          fmt::format("settings server.tls_cert, server.tls_key: {}", loaded.error().message));
+    }
+  }
+  for (const std::string& proxy : settings.trusted_proxies) {
+    if (!parse_network(proxy)) {
+      return fault(
+          fmt::format("setting server.trusted_proxies: \"{}\" is neither a network such "
+                      "as 10.0.0.0/8 nor an address",
+                      proxy));
+    }
+  }
+  const std::string& url = settings.public_url;
+  if (!url.empty() &&
+      (!egress::validate_url(url) || url.find_first_of("?#") != url.npos || url.ends_with('/'))) {
+    return fault(
+        "setting server.public_url must be a URL without query and final slash, such as "
+        "https://sluice.example.com");
+  }
+  if (settings.data_dir.empty()) return fault("server.data_dir is empty: name a directory");
+  return {};
+}
+
+}  // namespace
+
+Result<void> check(const Settings& settings) {
+  if (auto good = check_server(settings); !good) return good;
   if (settings.record_bytes_max > settings.body_bytes_max) {
     return fault(
         "limits.record_bytes_max is larger than limits.body_bytes_max: no such record "
@@ -228,7 +313,6 @@ Result<void> check(const Settings& settings) {
         "limits.data_bytes_max is less than 16 times recordlog.segment_bytes: the log could not "
         "keep two segments in each of its 8 partitions");
   }
-  if (settings.data_dir.empty()) return fault("server.data_dir is empty: name a directory");
   constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};
   if (std::find(kLevels.begin(), kLevels.end(), settings.level) == kLevels.end()) {
     return fault("setting logging.level must be debug, info, warn or error");
@@ -238,6 +322,51 @@ Result<void> check(const Settings& settings) {
   egress.proxy = settings.proxy;
   egress.ca_file = settings.ca_file;
   return egress::validate(egress);
+}
+
+http::Settings http_settings(const Settings& settings) {
+  http::Settings http;
+  http.address = settings.listen;
+  http.admin_address = settings.admin_listen;
+  if (!settings.tls_cert.empty()) http.tls = http::TlsFiles{settings.tls_cert, settings.tls_key};
+  for (const std::string& proxy : settings.trusted_proxies) {
+    http.trusted_proxies.push_back(*parse_network(proxy));
+  }
+  http.limits.header_bytes_max = settings.header_bytes_max;
+  http.limits.connections_max = static_cast<std::uint32_t>(settings.connections_max);
+  http.limits.body_bytes_in_memory_max = settings.body_bytes_in_memory_max;
+  return http;
+}
+
+std::string settings_text() {
+  const Settings defaults;
+  std::ostringstream text;
+  std::string_view section;
+  for (const Setting& setting : kSettings) {
+    if (setting.section != section) {
+      text << (section.empty() ? "" : "\n") << "[" << setting.section << "]\n";
+      section = setting.section;
+    }
+    text << "# " << setting.help;
+    if (setting.max != UINT64_MAX) text << " (" << setting.min << " to " << setting.max << ")";
+    text << "\n" << setting.name << " = ";
+    std::visit(
+        [&](auto member) {
+          const auto& value = defaults.*member;
+          if constexpr (std::is_same_v<decltype(member), std::vector<std::string> Settings::*>) {
+            toml::array list;
+            for (const std::string& item : value) list.push_back(item);
+            text << list;
+          } else if constexpr (std::is_same_v<decltype(member), std::uint64_t Settings::*>) {
+            text << value;
+          } else {
+            text << toml::value(value);
+          }
+        },
+        setting.member);
+    text << "\n";
+  }
+  return text.str();
 }
 
 }  // namespace sluice::server

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "http/server.h"
 
 namespace sluice::server {
 
@@ -16,6 +17,11 @@ struct Settings {
   std::string listen = "127.0.0.1:8080";
   std::string data_dir = "sluice-data";
   bool insecure = false;
+  std::string tls_cert;
+  std::string tls_key;
+  std::string public_url;
+  std::vector<std::string> trusted_proxies;
+  std::string admin_listen;
   std::uint64_t io_threads = 0;
 
   // [limits]
@@ -51,11 +57,18 @@ struct Settings {
 // settings can tell: see check().
 Result<Settings> load_settings(const std::optional<std::string>& file);
 
-// What makes no sense together or cannot work: a listener open to the world without `insecure`, a
-// record larger than a body, an egress exception that is neither network nor host:port.
+// What makes no sense together or cannot work: a listener open to the world without TLS or
+// `insecure`, an unreadable certificate, a record larger than a body, an egress exception that is
+// no network. InvalidArgument: one sentence that names the setting.
 Result<void> check(const Settings& settings);
 
-// True for 127.0.0.0/8, ::1 and localhost.
+// All settings with their defaults and a line of explanation each: TOML that load_settings() takes.
+std::string settings_text();
+
+// For the listener. `settings` has passed check().
+http::Settings http_settings(const Settings& settings);
+
+// True for addresses in 127.0.0.0/8, ::1 and localhost.
 bool is_loopback(const std::string& listen);
 
 }  // namespace sluice::server

@@ -57,6 +57,17 @@ TEST_F(SettingsFile, FaultsNameTheSettingAndWhatWouldBeRight) {
   }
 }
 
+TEST_F(SettingsFile, WhatIsPrintedIsTheDefaults) {
+  const auto settings = load(settings_text());
+  ASSERT_TRUE(settings.has_value()) << settings.error().message;
+  const Settings defaults;
+  EXPECT_EQ(settings->listen, defaults.listen);
+  EXPECT_EQ(settings->insecure, defaults.insecure);
+  EXPECT_EQ(settings->body_bytes_in_memory_max, defaults.body_bytes_in_memory_max);
+  EXPECT_EQ(settings->trusted_proxies, defaults.trusted_proxies);
+  EXPECT_TRUE(check(*settings).has_value());
+}
+
 TEST(SettingsEnvironment, AMistypedNameIsAnErrorThatNamesIt) {
   setenv("SLUICE_EGRESS_ALOW", "10.0.0.0/8", 1);
   setenv("SLUICE_TOKEN", "of the commands", 1);
@@ -87,7 +98,8 @@ TEST(SettingsCheck, KnowsLoopback) {
   for (const char* address : {"127.0.0.1:0", "127.1.2.3:80", "[::1]:80", "localhost:80"}) {
     EXPECT_TRUE(is_loopback(address)) << address;
   }
-  for (const char* address : {"0.0.0.0:0", "[::]:80", "192.0.2.1:80", "example.com:80"}) {
+  for (const char* address :
+       {"0.0.0.0:0", "[::]:80", "192.0.2.1:80", "example.com:80", "127.example.com:80"}) {
     EXPECT_FALSE(is_loopback(address)) << address;
   }
 }

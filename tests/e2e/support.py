@@ -51,7 +51,7 @@ class Sluice:
                  self.data_dir, "--listen", self.listen],
                 stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment or None)
         line = self.process.stdout.readline()
-        found = re.fullmatch(r"listening on (http://\S+)\n", line)
+        found = re.fullmatch(r"listening on (https?://\S+)\n", line)
         assert found, f"no listening line but {line!r}; stderr: {self.stderr()[-2000:]}"
         self.url = found[1]
         return self
