@@ -330,7 +330,8 @@ TEST(HttpClientSettings, ThatMakeNoSenseAreNamed) {
     const auto result = validate(settings);
     return result.has_value() ? std::string("accepted") : result.error().message;
   };
-  EXPECT_NE(fault([](Settings& s) { s.allow = {"10.0.0.0"}; }).find("10.0.0.0"), std::string::npos);
+  EXPECT_NE(fault([](Settings& s) { s.allow = {"10.0.0.0/33"}; }).find("10.0.0.0/33"),
+            std::string::npos);
   EXPECT_EQ(fault([](Settings& s) { s.proxy = "socks5://u:pass@p"; }),
             "[egress] proxy must be a URL such as http://proxy.example:3128 or https://...");
   EXPECT_NE(fault([&](Settings& s) { s.ca_file = rubbish.path(); }).find("ca_file"),
