@@ -29,6 +29,17 @@ void BodyLease::add(BodyLease other) {
   }
 }
 
+bool BodyLease::try_grow(std::uint64_t bytes) {
+  return budget_ == nullptr || budget_->try_grow(*this, bytes);
+}
+
+void BodyLease::shrink_to(std::uint64_t bytes) {
+  if (budget_ == nullptr) return;
+  SLUICE_ASSERT(bytes <= bytes_);
+  const std::uint64_t before = std::exchange(bytes_, bytes);
+  budget_->give_back(before - bytes);
+}
+
 std::optional<BodyLease> BodyBudget::try_take(std::uint64_t bytes) {
   if (waiting_.load() > 0 || !reserve(bytes, 0)) return std::nullopt;
   return BodyLease(shared_from_this(), bytes);

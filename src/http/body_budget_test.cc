@@ -51,6 +51,19 @@ TEST_F(BodyBudgetTest, MovedAndAddedLeasesCountOnce) {
   EXPECT_EQ(budget_->used(), 5u);
 }
 
+TEST_F(BodyBudgetTest, ALeaseGrowsAndShrinks) {
+  auto lease = budget_->try_take(60);
+  EXPECT_FALSE(budget_->try_take(10)->try_grow(40));
+  EXPECT_TRUE(lease->try_grow(40));
+  EXPECT_EQ(lease->bytes(), 100u);
+  lease->shrink_to(30);
+  EXPECT_EQ(lease->bytes(), 30u);
+  EXPECT_EQ(budget_->used(), 30u);
+  lease.reset();
+  EXPECT_EQ(budget_->used(), 0u);
+  EXPECT_TRUE(BodyLease().try_grow(1000)) << "of no budget";
+}
+
 TEST_F(BodyBudgetTest, OneLargerThanAllIsAdmittedAlone) {
   auto small = budget_->try_take(1);
   EXPECT_FALSE(budget_->try_take(1000));

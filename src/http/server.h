@@ -75,6 +75,10 @@ class BodyLease {
   BodyLease& operator=(BodyLease&& other) noexcept;
   ~BodyLease();
   void add(BodyLease other);  // of the same budget
+  // For what a body in memory becomes, so before bodies that wait for room; false: there is none.
+  bool try_grow(std::uint64_t bytes);
+  void shrink_to(std::uint64_t bytes);  // at most what it holds
+  std::uint64_t bytes() const { return bytes_; }
 
  private:
   friend class BodyBudget;
@@ -94,6 +98,7 @@ class Body {
   const char* data() const { return storage_.get(); }
   std::size_t size() const { return size_; }
   std::string_view view() const { return {storage_.get(), size_}; }
+  BodyLease& lease() { return lease_; }
 
  private:
   BodyLease lease_;  // before storage_: given back once the memory is free

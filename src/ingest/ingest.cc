@@ -7,7 +7,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/mutex.h"
+#include "base/units.h"
 #include "ingest/body_reader.h"
+#include "ingest/meters.h"
 #include "ingest/request_head.h"
 
 namespace sluice::ingest {
@@ -18,45 +21,11 @@ namespace {
 
 using http::ErrorToken;
 
-// Shared with answers under way, which may outlive the Ingest.
-class Meters {
- public:
-  explicit Meters(Metrics& metrics)
-      : usage_(records(metrics, Kind::Usage)),
-        events_(records(metrics, Kind::Event)),
-        bytes_(metrics.counter("sluice_ingest_bytes_total", "Bytes of the records stored")),
-        seconds_(metrics.histogram_s("sluice_ingest_seconds",
-                                     "From a request's last byte to its acknowledgement")) {
-    for (const ErrorToken token :
-         {ErrorToken::BadQuery, ErrorToken::BodyTooLarge, ErrorToken::Forbidden,
-          ErrorToken::InvalidRecord, ErrorToken::Loop, ErrorToken::MalformedBody,
-          ErrorToken::RecordTooLarge, ErrorToken::StorageUnavailable, ErrorToken::Stopping,
-          ErrorToken::UnsupportedEncoding, ErrorToken::UnsupportedMediaType}) {
-      rejected_.emplace(token, metrics.counter("sluice_ingest_rejected_requests_total",
-                                               "Requests of which nothing was acknowledged",
-                                               {{"reason", std::string(http::info(token).token)}}));
-    }
-  }
-
-  void stored(Kind kind, std::uint64_t records, std::uint64_t bytes, double seconds) {
-    (kind == Kind::Usage ? usage_ : events_).add(static_cast<double>(records));
-    bytes_.add(static_cast<double>(bytes));
-    seconds_.observe(seconds);
-  }
-  void rejected(ErrorToken token) { rejected_.at(token).add(); }
-
- private:
-  static Counter records(Metrics& metrics, Kind kind) {
-    return metrics.counter("sluice_ingest_records_total", "Records stored",
-                           {{"kind", std::string(path_name(kind))}});
-  }
-
-  Counter usage_;
-  Counter events_;
-  Counter bytes_;
-  Histogram seconds_;
-  std::unordered_map<ErrorToken, Counter> rejected_;
-};
+// What an I/O thread does itself; more goes to the workers, so that the thread's other clients and
+// deliveries are not held up. Reading 4 MiB takes some 3 ms, unpacking 256 KiB one.
+constexpr std::uint64_t kReadHereBytesMax = 4 * kMiB;
+constexpr std::uint64_t kUnpackHereBytesMax = 256 * kKiB;
+constexpr std::size_t kWorkers = 2;
 
 http::Response accepted(std::uint64_t records) {
   return {.body = fmt::format("{{\"accepted\":{}}}", records)};
@@ -96,13 +65,72 @@ struct Payload {
   std::deque<std::string> rewritten;
 };
 
+// A request whose head is in order.
+struct Request {
+  Kind kind;
+  HeadOptions options;
+  std::optional<OrganisationId> token_organisation;
+  bool token_bound;
+  std::size_t io_thread;
+  http::Body body;
+  std::unique_ptr<Pending> pending;
+};
+
+// In place of the packed body comes the unpacked one, unless there is a refusal.
+std::optional<Refusal> unpack_body(http::Body& body, Encoding encoding, std::uint64_t bytes_max) {
+  const std::uint64_t leased = body.lease().bytes();
+  auto result =
+      unpack(encoding, body.view(), {.bytes_max = bytes_max, .reserve = [&](std::uint64_t bytes) {
+                                       return body.lease().try_grow(bytes);
+                                     }});
+  if (auto* const refusal = std::get_if<Refusal>(&result)) {
+    body.lease().shrink_to(leased);
+    return std::move(*refusal);
+  }
+  Unpacked& unpacked = std::get<Unpacked>(result);
+  http::BodyLease lease = std::move(body.lease());
+  body = http::Body(std::move(unpacked.storage), unpacked.size);
+  if (lease.bytes() > 0) lease.shrink_to(unpacked.capacity);
+  body.lease() = std::move(lease);
+  return std::nullopt;
+}
+
+// The workers' parsers: each has room for the largest record, so they are kept.
+class Parsers {
+ public:
+  explicit Parsers(std::uint64_t record_bytes_max) : record_bytes_max_(record_bytes_max) {}
+
+  std::unique_ptr<RecordParser> take() {
+    {
+      const MutexLock lock(mutex_);
+      if (!idle_.empty()) {
+        std::unique_ptr<RecordParser> parser = std::move(idle_.back());
+        idle_.pop_back();
+        return parser;
+      }
+    }
+    return std::make_unique<RecordParser>(record_bytes_max_);
+  }
+  void put_back(std::unique_ptr<RecordParser> parser) {
+    const MutexLock lock(mutex_);
+    idle_.push_back(std::move(parser));
+  }
+
+ private:
+  const std::uint64_t record_bytes_max_;
+  Mutex mutex_;
+  std::vector<std::unique_ptr<RecordParser>> idle_ SLUICE_GUARDED_BY(mutex_);
+};
+
 class Service final : public Ingest {
  public:
   Service(Settings settings, Dependencies dependencies,
           std::span<const catalog::Organisation> known)
       : settings_(std::move(settings)),
         dependencies_(dependencies),
-        meters_(std::make_shared<Meters>(dependencies.metrics)) {
+        meters_(std::make_shared<Meters>(dependencies.metrics)),
+        parsers_(settings_.record_bytes_max),
+        workers_("ingest", kWorkers) {
     for (std::size_t i = 0; i < dependencies_.threads.size(); ++i) {
       threads_.push_back(std::make_unique<PerThread>(settings_.record_bytes_max));
       threads_.back()->remember(known);
@@ -124,35 +152,22 @@ class Service final : public Ingest {
         Pending{kind, 0, 0, std::chrono::steady_clock::now(), std::move(responder), meters_});
     auto options = read_head(head, identity, settings_);
     if (auto* refusal = std::get_if<Refusal>(&options)) return pending->refuse(std::move(*refusal));
-    const auto& [framing, requested] = std::get<HeadOptions>(options);
-
-    PerThread& thread = *threads_[head.io_thread];
-    auto read = read_body({body.data(), body.size()},
-                          {.kind = kind,
-                           .framing = framing,
-                           .requested = requested,
-                           .token = identity.organisation,
-                           .token_bound = identity.bound(),
-                           .record_bytes_max = settings_.record_bytes_max,
-                           .redact_tokens = settings_.redact_tokens},
-                          thread.parser);
-    if (auto* refusal = std::get_if<Refusal>(&read)) return pending->refuse(std::move(*refusal));
-    Batch& batch = std::get<Batch>(read);
-    if (batch.records == 0) return std::move(pending->responder).send(accepted(0));
-
-    pending->records = batch.records;
-    pending->bytes = batch.bytes;
-    recordlog::AppendRequest request{
-        .groups = std::move(batch.groups),
-        .payload = std::make_shared<Payload>(std::move(body), std::move(batch.rewritten))};
-    // Whoever bound the token has registered its organisation.
-    auto unknown = identity.bound() ? std::vector<catalog::Organisation>()
-                                    : thread.unknown_among(std::move(batch.organisations));
-    if (unknown.empty()) return append(std::move(request), std::move(pending));
-    boost::asio::co_spawn(
-        dependencies_.threads.loop(head.io_thread),
-        register_and_append(thread, std::move(unknown), std::move(request), std::move(pending)),
-        boost::asio::detached);
+    Request request{.kind = kind,
+                    .options = std::get<HeadOptions>(options),
+                    .token_organisation = identity.organisation,
+                    .token_bound = identity.bound(),
+                    .io_thread = head.io_thread,
+                    .body = std::move(body),
+                    .pending = std::move(pending)};
+    const bool is_plain =
+        request.options.encoding == Encoding::Identity && request.body.size() <= kReadHereBytesMax;
+    if (is_plain) {
+      PerThread& thread = *threads_[request.io_thread];
+      auto read = read_records(request, thread.parser);
+      return store(std::move(request), std::move(read));
+    }
+    boost::asio::co_spawn(dependencies_.threads.loop(head.io_thread), process(std::move(request)),
+                          boost::asio::detached);
   }
 
  private:
@@ -178,6 +193,82 @@ class Service final : public Ingest {
     // The catalog's organisations as far as this thread knows: registering one again does no harm.
     std::unordered_map<OrganisationId, bool> is_named;
   };
+
+  using Read = std::variant<Batch, Refusal>;
+
+  Read read_records(Request& request, RecordParser& parser) const {
+    return read_body({request.body.data(), request.body.size()},
+                     {.kind = request.kind,
+                      .framing = request.options.framing,
+                      .requested = request.options.organisation,
+                      .token = request.token_organisation,
+                      .token_bound = request.token_bound,
+                      .record_bytes_max = settings_.record_bytes_max,
+                      .redact_tokens = settings_.redact_tokens},
+                     parser);
+  }
+
+  // What an I/O thread should not do in one go. On the request's loop, but for what workers do.
+  Awaitable<void> process(Request request) {
+    if (request.options.encoding != Encoding::Identity) {
+      std::optional<Refusal> refusal = co_await unpack_request(request);
+      if (refusal) co_return request.pending->refuse(*std::move(refusal));
+      meters_->unpacked(request.body.size());
+    }
+    if (request.body.size() <= kReadHereBytesMax) {
+      auto read = read_records(request, threads_[request.io_thread]->parser);
+      co_return store(std::move(request), std::move(read));
+    }
+    // Named, since GCC 12 destroys a closure twice that is a temporary of a co_await expression.
+    auto work = [this, &request] {
+      std::unique_ptr<RecordParser> parser = parsers_.take();
+      Read read = read_records(request, *parser);
+      parsers_.put_back(std::move(parser));
+      return read;
+    };
+    Read read = co_await workers_.run(std::move(work));
+    store(std::move(request), std::move(read));
+  }
+
+  // `request` outlives the awaitable.
+  Awaitable<std::optional<Refusal>> unpack_request(Request& request) {
+    const Encoding encoding = request.options.encoding;
+    const std::uint64_t here_max = std::min(kUnpackHereBytesMax, settings_.body_bytes_max);
+    if (request.body.size() <= here_max &&
+        announced_size(encoding, request.body.view()) <= here_max) {
+      std::optional<Refusal> refusal = unpack_body(request.body, encoding, here_max);
+      const bool announced_too_little = refusal && refusal->token == ErrorToken::BodyTooLarge &&
+                                        here_max < settings_.body_bytes_max;
+      if (!announced_too_little) co_return refusal;
+    }
+    auto work = [&request, encoding, bytes_max = settings_.body_bytes_max] {
+      return unpack_body(request.body, encoding, bytes_max);
+    };
+    co_return co_await workers_.run(std::move(work));
+  }
+
+  // On the request's I/O thread.
+  void store(Request request, Read read) {
+    std::unique_ptr<Pending> pending = std::move(request.pending);
+    if (auto* refusal = std::get_if<Refusal>(&read)) return pending->refuse(std::move(*refusal));
+    Batch& batch = std::get<Batch>(read);
+    if (batch.records == 0) return std::move(pending->responder).send(accepted(0));
+
+    pending->records = batch.records;
+    pending->bytes = batch.bytes;
+    recordlog::AppendRequest append_request{
+        .groups = std::move(batch.groups),
+        .payload = std::make_shared<Payload>(std::move(request.body), std::move(batch.rewritten))};
+    PerThread& thread = *threads_[request.io_thread];
+    // Whoever bound the token has registered its organisation.
+    auto unknown = request.token_bound ? std::vector<catalog::Organisation>()
+                                       : thread.unknown_among(std::move(batch.organisations));
+    if (unknown.empty()) return append(std::move(append_request), std::move(pending));
+    boost::asio::co_spawn(dependencies_.threads.loop(request.io_thread),
+                          register_and_append(thread, std::move(unknown), std::move(append_request),
+                                              std::move(pending)),
+                          boost::asio::detached);
+  }
 
   // `thread` outlives the loops' coroutines.
   Awaitable<void> register_and_append(PerThread& thread,
@@ -210,6 +301,8 @@ class Service final : public Ingest {
   Dependencies dependencies_;
   std::shared_ptr<Meters> meters_;
   std::vector<std::unique_ptr<PerThread>> threads_;  // in the order of the loops
+  Parsers parsers_;
+  WorkerPool workers_;  // the last: what it runs uses the others
 };
 
 }  // namespace

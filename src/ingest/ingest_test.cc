@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <boost/asio/post.hpp>
 #include <deque>
@@ -151,14 +152,17 @@ class IngestTest : public testing::Test {
   }
   ~IngestTest() override { threads_.stop_and_join(); }
 
-  Answer post(std::string body, std::size_t io_thread = 0, std::string query = "") {
+  using Headers = std::vector<std::pair<std::string_view, std::string_view>>;
+  Answer post(std::string body, std::size_t io_thread = 0, std::string query = "",
+              Headers more = {}) {
     auto target = std::make_shared<PromisedAnswer>();
     Answer answer = target->promise.get_future();
     boost::asio::post(threads_.loop(io_thread), [this, target, io_thread, body = std::move(body),
-                                                 query = std::move(query)]() mutable {
+                                                 query = std::move(query), more]() mutable {
       http::RequestHead head;
       head.io_thread = io_thread;
       head.headers = {{"Content-Type", "application/x-ndjson"}};
+      head.headers.insert(head.headers.end(), more.begin(), more.end());
       head.content_length = body.size();
       head.query = query;
       ingest_->handle(head, Kind::Usage, identity_, make_body(body),
@@ -286,6 +290,51 @@ TEST_F(IngestTest, SaysSoWhenTheLogFails) {
     EXPECT_EQ(response.headers.at(0).first, "Retry-After");
   }
   EXPECT_TRUE(counted(R"(sluice_ingest_rejected_requests_total{reason="StorageUnavailable"} 3)"));
+}
+
+// `records` usage records in lines, packed.
+std::string packed_lines(std::size_t records) {
+  std::string text;
+  for (std::size_t i = 0; i < records; ++i) text += usage(1) + "\n";
+  std::string packed(ZSTD_compressBound(text.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 1));
+  return packed;
+}
+
+TEST_F(IngestTest, UnpacksSmallBodiesHereAndLargeOnesOnItsWorkers) {
+  // Small, beyond what an I/O thread unpacks, beyond what it reads.
+  for (const std::size_t records : {3ul, 10'000ul, 80'000ul}) {
+    Answer answer = post(packed_lines(records), 0, "", {{"Content-Encoding", "zstd"}});
+    FakeLog::Waiting waiting = log_.next();
+    const auto& stored = waiting.request.groups.at(0).records;
+    ASSERT_EQ(stored.size(), records);
+    EXPECT_EQ(stored.back().bytes, usage(1));
+    waiting.done({});
+    EXPECT_EQ(answer.get()->body, fmt::format(R"({{"accepted":{}}})", records));
+  }
+}
+
+TEST_F(IngestTest, ReadsLargeBodiesOnItsWorkers) {
+  std::string text;
+  while (text.size() < 5 << 20) text += usage(1) + "\n";
+  Answer answer = post(text);
+  log_.next().done({});
+  EXPECT_EQ(answer.get()->status, 200);
+}
+
+TEST_F(IngestTest, RefusesPackedRubbishAndWhatUnpacksToTooMuch) {
+  const Headers zstd = {{"Content-Encoding", "zstd"}};
+  EXPECT_EQ(post("rubbish", 0, "", zstd).get()->status, 400);
+  EXPECT_EQ(post("", 0, "", zstd).get()->body, R"({"accepted":0})");
+  const std::string spaces(64 << 20, ' ');
+  std::string packed(ZSTD_compressBound(spaces.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), spaces.data(), spaces.size(), 1));
+  EXPECT_EQ(post(packed, 0, "", zstd).get()->body, R"({"accepted":0})");
+  const http::Response response = *post(packed + packed_lines(1), 0, "", zstd).get();
+  EXPECT_EQ(response.status, 413);
+  EXPECT_NE(response.body.find("67108864 bytes"), std::string::npos);
+  EXPECT_TRUE(log_.idle());
+  EXPECT_TRUE(counted(R"(sluice_ingest_rejected_requests_total{reason="BodyTooLarge"} 1)"));
 }
 
 TEST_F(IngestTest, KeepsTheBytesUntilTheLogIsDone) {

@@ -6,6 +6,9 @@ namespace sluice::ingest {
 
 http::Response answer(const Refusal& refusal) {
   http::Response response = http::error_response(refusal.token, refusal.message);
+  if (refusal.token == http::ErrorToken::UnsupportedEncoding) {
+    response.headers.emplace_back("Accept-Encoding", "gzip, zstd");  // RFC 9110, 15.5.16
+  }
   if (refusal.faults.empty()) return response;
   const http::ErrorTokenInfo& row = http::info(refusal.token);
   nlohmann::ordered_json body = {

@@ -61,6 +61,25 @@ std::optional<Refusal> read_content_type(const http::RequestHead& head, Framing&
   return std::nullopt;
 }
 
+std::optional<Refusal> read_encoding(const http::RequestHead& head, Encoding& encoding) {
+  bool is_given = false;
+  for (const auto& [name, value] : head.headers) {
+    if (!equals_ignoring_case(name, "Content-Encoding") || trimmed(value).empty()) continue;
+    const std::string_view wanted = trimmed(value);
+    const bool is_gzip =
+        equals_ignoring_case(wanted, "gzip") || equals_ignoring_case(wanted, "x-gzip");
+    const bool is_zstd = equals_ignoring_case(wanted, "zstd");
+    if (is_given || !(is_gzip || is_zstd || equals_ignoring_case(wanted, "identity"))) {
+      return Refusal{ErrorToken::UnsupportedEncoding,
+                     "The Content-Encoding is not supported: send the body as it is, or packed "
+                     "once, with gzip or zstd."};
+    }
+    is_given = true;
+    encoding = is_gzip ? Encoding::Gzip : is_zstd ? Encoding::Zstd : Encoding::Identity;
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> read_organisation_id(std::string_view value,
                                             std::optional<OrganisationId>& organisation) {
   if (organisation) {
@@ -110,11 +129,7 @@ std::variant<HeadOptions, Refusal> read_head(const http::RequestHead& head,
   }
   HeadOptions options;
   if (auto refusal = read_content_type(head, options.framing)) return *std::move(refusal);
-  const std::string_view encoding = trimmed(head.header("Content-Encoding"));
-  if (!encoding.empty() && !equals_ignoring_case(encoding, "identity")) {
-    return Refusal{ErrorToken::UnsupportedEncoding,
-                   "The Content-Encoding is not supported: send the body as it is."};
-  }
+  if (auto refusal = read_encoding(head, options.encoding)) return *std::move(refusal);
   if (auto refusal = read_query(head.query, options.organisation)) return *std::move(refusal);
   if (identity.bound() && options.organisation && *options.organisation != *identity.organisation) {
     return Refusal{ErrorToken::Forbidden,

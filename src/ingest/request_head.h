@@ -5,12 +5,14 @@
 #include "ingest/ingest.h"
 #include "ingest/refusal.h"
 #include "ingest/splitter.h"
+#include "ingest/unpack.h"
 
 namespace sluice::ingest {
 
 // What an ingest request says before its body.
 struct HeadOptions {
   Framing framing = Framing::Json;
+  Encoding encoding = Encoding::Identity;
   std::optional<OrganisationId> organisation;  // ?organisation_id=
 };
 

@@ -68,15 +68,31 @@ TEST_F(RequestHeadTest, NeedsNoContentTypeForAnEmptyBody) {
   EXPECT_EQ(refusal(), ErrorToken::UnsupportedMediaType);
 }
 
-TEST_F(RequestHeadTest, TakesNoEncodingButIdentity) {
-  for (const char* const encoding : {"gzip", "zstd", "br", "identity, gzip"}) {
+TEST_F(RequestHeadTest, KnowsTheEncodingsItCanUnpack) {
+  const std::pair<const char*, Encoding> known[] = {
+      {"", Encoding::Identity}, {"identity", Encoding::Identity}, {"Identity", Encoding::Identity},
+      {"gzip", Encoding::Gzip}, {" GZip\t", Encoding::Gzip},      {"x-gzip", Encoding::Gzip},
+      {"zstd", Encoding::Zstd}};
+  for (const auto& [name, encoding] : known) {
+    head_.headers = {{"Content-Type", "application/json"}, {"content-encoding", name}};
+    const auto result = read();
+    ASSERT_TRUE(std::holds_alternative<HeadOptions>(result)) << name;
+    EXPECT_EQ(std::get<HeadOptions>(result).encoding, encoding) << name;
+  }
+}
+
+TEST_F(RequestHeadTest, RefusesOtherEncodingsAndSaysWhichItTakes) {
+  for (const char* const encoding : {"br", "deflate", "identity, gzip", "gzip,", "gzip;q=1"}) {
     head_.headers = {{"Content-Type", "application/json"}, {"Content-Encoding", encoding}};
     EXPECT_EQ(refusal(), ErrorToken::UnsupportedEncoding) << encoding;
   }
-  for (const char* const encoding : {"", "identity", "Identity"}) {
-    head_.headers = {{"Content-Type", "application/json"}, {"Content-Encoding", encoding}};
-    EXPECT_EQ(refusal(), std::nullopt) << encoding;
-  }
+  head_.headers = {{"Content-Type", "application/json"},
+                   {"Content-Encoding", "gzip"},
+                   {"Content-Encoding", "gzip"}};
+  EXPECT_EQ(refusal(), ErrorToken::UnsupportedEncoding);
+  const http::Response response = answer(std::get<Refusal>(read()));
+  EXPECT_EQ(response.headers.at(0),
+            std::pair(std::string("Accept-Encoding"), std::string("gzip, zstd")));
 }
 
 TEST_F(RequestHeadTest, RefusesABodyThatIsAnnouncedTooLarge) {
