@@ -1,7 +1,12 @@
 #include "catalog/sqlite/database.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 namespace sluice::catalog {
 namespace {
@@ -85,6 +90,16 @@ std::string Statement::text(int column) const {
 }
 
 void Database::Close::operator()(sqlite3* connection) const { sqlite3_close(connection); }
+
+// SQLite would make the file with the umask's mode; its journals take the file's.
+Result<void> Database::make_file(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) {
+    return Error{ErrorCode::Io, fmt::format("catalog: {}", std::strerror(errno))};
+  }
+  ::close(descriptor);
+  return {};
+}
 
 Result<Database> Database::open(const std::string& path) {
   sqlite3* connection = nullptr;

@@ -54,6 +54,8 @@ class Statement {
 // Threads: none; the owner locks.
 class Database {
  public:
+  // Makes `path`, an empty file that its owner alone may read, unless it is there.
+  static Result<void> make_file(const std::string& path);
   // Opens `path`, which exists. Waits up to 5 s for another process's lock, here and in each call.
   static Result<Database> open(const std::string& path);
 

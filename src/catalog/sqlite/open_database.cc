@@ -1,12 +1,8 @@
 // Opening a catalog's file: its mode, its settings, its schema.
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <thread>
 
 #include "catalog/sqlite/database.h"
@@ -16,16 +12,6 @@ namespace sluice::catalog {
 namespace {
 
 constexpr std::int64_t kApplicationId = 0x534c4331;  // "SLC1", in the file's header
-
-// SQLite would make the file with the umask's mode; its -wal and -shm take the file's.
-Result<void> make_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor < 0) {
-    return Error{ErrorCode::Io, fmt::format("catalog: {}", std::strerror(errno))};
-  }
-  ::close(descriptor);
-  return {};
-}
 
 // Changing a new file to WAL wants an exclusive lock and does not wait for it, so two processes
 // that open it at the same moment can meet here.
@@ -81,7 +67,7 @@ Result<void> check_pages(Database& database) {
 }
 
 Result<Database> open_and_migrate(const std::string& path) {
-  const Result<void> made = make_file(path);
+  const Result<void> made = Database::make_file(path);
   if (!made) return made.error();
   Result<Database> database = Database::open(path);
   if (!database) return database;
