@@ -58,6 +58,7 @@ std::size_t take_answer(char* data, std::size_t, std::size_t bytes, void* answer
 
 struct HttpPost::Impl {
   Options options;
+  bool is_local = false;
   std::unique_ptr<CURL, FreeHandle> handle;
   std::array<char, CURL_ERROR_SIZE> error_text{};
   std::optional<std::chrono::steady_clock::time_point> stopped_at;
@@ -103,17 +104,23 @@ Result<std::unique_ptr<HttpPost>> HttpPost::open(Options options) {
   curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, &Impl::on_progress);
   curl_easy_setopt(handle, CURLOPT_XFERINFODATA, impl.get());
-  if (is_loopback(part(url.get(), CURLUPART_HOST))) curl_easy_setopt(handle, CURLOPT_PROXY, "");
+  impl->is_local = is_loopback(part(url.get(), CURLUPART_HOST));
+  if (impl->is_local) curl_easy_setopt(handle, CURLOPT_PROXY, "");
   return std::unique_ptr<HttpPost>(new HttpPost(std::move(impl)));
 }
 
 HttpPost::HttpPost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpPost::~HttpPost() = default;
 
+bool HttpPost::is_local() const { return impl_->is_local; }
+
 Result<PostAnswer> HttpPost::post(const PostRequest& request) {
   HeaderList headers;
   append(headers, fmt::format("Content-Type: {}", request.content_type));
   append(headers, fmt::format("Idempotency-Key: {}", request.idempotency_key));
+  if (!request.content_encoding.empty()) {
+    append(headers, fmt::format("Content-Encoding: {}", request.content_encoding));
+  }
   append(headers, "Expect:");  // else a larger body waits for a 100
   if (!impl_->options.token.empty()) {
     append(headers, "Authorization: Bearer " + impl_->options.token);

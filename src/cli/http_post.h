@@ -17,7 +17,8 @@ struct PostRequest {
   std::string_view content_type;
   std::string_view body;  // not copied
   std::string_view idempotency_key;
-  std::string_view method = "POST";  // or GET, which sends no body
+  std::string_view content_encoding = {};  // "" = none
+  std::string_view method = "POST";        // or GET, which sends no body
 };
 
 struct PostAnswer {
@@ -37,6 +38,8 @@ class HttpPost {
   // InvalidArgument: the URL or the token cannot be used.
   static Result<std::unique_ptr<HttpPost>> open(Options options);
   ~HttpPost();
+
+  bool is_local() const;  // the server is on this machine
 
   // Any status is an answer. Unavailable, Timeout: no answer; nobody knows whether it was stored.
   Result<PostAnswer> post(const PostRequest& request);

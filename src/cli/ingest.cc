@@ -41,7 +41,7 @@ class Ingest {
       if (!good) break;  // what comes after may depend on it
     }
     progress_.clear();
-    std::printf("accepted %llu records\n", static_cast<unsigned long long>(accepted_));
+    std::printf("%s\n", summary().c_str());
     return good ? 0 : 1;
   }
 
@@ -69,16 +69,14 @@ class Ingest {
     const SendResult result = sender_->send(kind, body.form, body.bytes);
     if (const auto* accepted = std::get_if<Accepted>(&result)) {
       accepted_ += accepted->records;
+      rejected_ += accepted->rejected;
+      if (accepted->replayed) replayed_ += accepted->records;
+      complain(source, body, accepted->invalid);
       return true;
     }
     if (const auto* refused = std::get_if<Refused>(&result)) {
       complain(fmt::format("{}: {}", source.name(), refused->message));
-      for (const Refused::Record& record : refused->records) {
-        const std::string place = record.line
-                                      ? fmt::format("{}", body.first_line + *record.line - 1)
-                                      : fmt::format("record {}", record.index);
-        complain(fmt::format("{}:{}: {}", source.name(), place, record.message));
-      }
+      complain(source, body, refused->records);
     } else if (const auto* gave_up = std::get_if<GaveUp>(&result)) {
       complain(fmt::format("{}: given up: {}", source.name(), gave_up->message));
     } else {
@@ -100,6 +98,22 @@ class Ingest {
                                static_cast<double>(accepted_) / time.count()));
   }
 
+  std::string summary() const {
+    std::string text = fmt::format("accepted {} records", accepted_);
+    if (rejected_ > 0) text += fmt::format(", {} invalid ones are in quarantine", rejected_);
+    if (replayed_ > 0) text += fmt::format("; {} were stored at an earlier try", replayed_);
+    return text;
+  }
+
+  void complain(const BodySource& source, const Body& body,
+                const std::vector<InvalidRecord>& records) {
+    for (const InvalidRecord& record : records) {
+      const std::string place = record.line ? fmt::format("{}", body.first_line + *record.line - 1)
+                                            : fmt::format("record {}", record.index);
+      complain(fmt::format("{}:{}: {}", source.name(), place, record.message));
+    }
+  }
+
   void complain(std::string_view sentence) {
     progress_.clear();
     std::fprintf(stderr, "sluice ingest: %.*s\n", static_cast<int>(sentence.size()),
@@ -111,6 +125,8 @@ class Ingest {
   Progress progress_;
   std::unique_ptr<RecordSender> sender_;
   std::uint64_t accepted_ = 0;
+  std::uint64_t rejected_ = 0;
+  std::uint64_t replayed_ = 0;  // of the accepted
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
@@ -129,6 +145,9 @@ void add_ingest(CLI::App& app, int& exit_status) {
                    "trouble")
       ->required()
       ->type_name("FILE...");
+  command->add_flag("--skip-invalid", options->server.skip_invalid,
+                    "Go on with the valid records; the server keeps the invalid ones for its "
+                    "operator");
   add_server_options(*command, options->server, "http://127.0.0.1:8080");
   command->callback([options, &exit_status] { exit_status = Ingest(*options).run(); });
 }

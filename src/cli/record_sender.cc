@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "cli/gzip.h"
+
 namespace sluice::cli {
 namespace {
 
@@ -50,17 +52,26 @@ std::string describe(const PostAnswer& answer) {
   return fmt::format("{} {}: {}", answer.status, token.value_or("error"), *message);
 }
 
-Refused refusal(const PostAnswer& answer) {
-  Refused refused{answer.status, describe(answer), {}};
-  const nlohmann::json body = parse(answer);
+std::vector<InvalidRecord> invalid_records(const nlohmann::json& body) {
+  std::vector<InvalidRecord> records;
   const auto errors = body.is_object() ? body.find("errors") : body.end();
-  if (!body.is_object() || errors == body.end() || !errors->is_array()) return refused;
+  if (!body.is_object() || errors == body.end() || !errors->is_array()) return records;
   for (const nlohmann::json& error : *errors) {
-    refused.records.push_back({member<std::uint64_t>(error, "index").value_or(0),
-                               member<std::uint64_t>(error, "line"),
-                               member<std::string>(error, "message").value_or("invalid")});
+    records.push_back({member<std::uint64_t>(error, "index").value_or(0),
+                       member<std::uint64_t>(error, "line"),
+                       member<std::string>(error, "message").value_or("invalid")});
   }
-  return refused;
+  return records;
+}
+
+std::optional<Accepted> acceptance(const nlohmann::json& body) {
+  const auto records = member<std::uint64_t>(body, "accepted");
+  if (!records) return std::nullopt;
+  const auto replayed = body.find("replayed");
+  return Accepted{.records = *records,
+                  .rejected = member<std::uint64_t>(body, "rejected").value_or(0),
+                  .replayed = replayed != body.end() && *replayed == true,
+                  .invalid = invalid_records(body)};
 }
 
 }  // namespace
@@ -70,27 +81,35 @@ RecordSender::RecordSender(Options options) : options_(std::move(options)) {
 }
 
 SendResult RecordSender::send(Kind kind, BodyForm form, std::string_view body) {
-  const std::string path = fmt::format("/api/v2/records/{}", path_name(kind));
+  const std::string path = fmt::format("/api/v2/records/{}{}", path_name(kind),
+                                       options_.skip_invalid ? "?on_invalid=skip" : "");
   const std::string key = options_.make_key();
   const std::string_view type =
       form == BodyForm::Lines ? "application/x-ndjson" : "application/json";
+  const std::optional<std::string> packed =
+      options_.gzip ? gzip_if_it_helps(body) : std::optional<std::string>();
+  const PostRequest request{.path_and_query = path,
+                            .content_type = type,
+                            .body = packed ? std::string_view(*packed) : body,
+                            .idempotency_key = key,
+                            .content_encoding = packed ? "gzip" : ""};
   milliseconds back_off = kFirstWait;
   milliseconds waited(0);
   for (;;) {
-    const auto answer = options_.post({path, type, body, key});
+    const auto answer = options_.post(request);
     std::string trouble;
     milliseconds wait = back_off;
     if (!answer) {
       trouble = answer.error().message;
     } else if (answer->status >= 200 && answer->status < 300) {
-      const auto accepted = member<std::uint64_t>(parse(*answer), "accepted");
-      if (accepted) return Accepted{*accepted};
+      std::optional<Accepted> accepted = acceptance(parse(*answer));
+      if (accepted) return *std::move(accepted);
       return Refused{answer->status, "the answer is not a Sluice server's: no \"accepted\"", {}};
     } else if (may_pass(answer->status)) {
       trouble = describe(*answer);
       wait = std::max(wait, milliseconds(1000) * answer->retry_after_s.value_or(0));
     } else {
-      return refusal(*answer);
+      return Refused{answer->status, describe(*answer), invalid_records(parse(*answer))};
     }
     if (waited + wait > options_.retry_for) return GaveUp{std::move(trouble)};
     options_.report(

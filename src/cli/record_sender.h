@@ -19,19 +19,22 @@ namespace sluice::cli {
 
 enum class BodyForm : std::uint8_t { Json, Lines };
 
+struct InvalidRecord {
+  std::uint64_t index;                // in the body, from 0
+  std::optional<std::uint64_t> line;  // in the body, from 1; of lines only
+  std::string message;
+};
 struct Accepted {
   std::uint64_t records;
+  std::uint64_t rejected = 0;               // with skip_invalid
+  bool replayed = false;                    // the server had stored it before, at an earlier try
+  std::vector<InvalidRecord> invalid = {};  // the rejected ones, as far as the server named them
 };
 // The server will not take this body, however often it comes.
 struct Refused {
-  struct Record {
-    std::uint64_t index;                // in the body, from 0
-    std::optional<std::uint64_t> line;  // in the body, from 1; of lines only
-    std::string message;
-  };
   int status;
   std::string message;
-  std::vector<Record> records;  // the invalid ones, as far as the server named them
+  std::vector<InvalidRecord> records;  // the invalid ones, as far as the server named them
 };
 struct GaveUp {
   std::string message;
@@ -48,6 +51,8 @@ class RecordSender {
     std::function<void(std::string_view)> report;                   // a sentence about each wait
     std::chrono::milliseconds retry_for = std::chrono::minutes(5);  // sum of the waits for a body
     std::function<std::string()> make_key = {};                     // unless given: 128 random bits
+    bool gzip = false;                                              // where it makes a body smaller
+    bool skip_invalid = false;  // the server keeps invalid records aside and takes the others
   };
   explicit RecordSender(Options options);
 

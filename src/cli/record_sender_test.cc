@@ -17,6 +17,9 @@ struct Script {
   std::vector<std::string> bodies;
   std::vector<std::string> types;
   std::vector<std::string> paths;
+  std::vector<std::string> encodings;
+  bool gzip = false;
+  bool skip_invalid = false;
   std::vector<milliseconds> waits;
   bool go_on = true;
 
@@ -28,6 +31,7 @@ struct Script {
       bodies.emplace_back(request.body);
       types.emplace_back(request.content_type);
       paths.emplace_back(request.path_and_query);
+      encodings.emplace_back(request.content_encoding);
       Result<PostAnswer> answer = answers.front();
       answers.pop_front();
       return answer;
@@ -37,6 +41,8 @@ struct Script {
       return go_on;
     };
     options.report = [](std::string_view) {};
+    options.gzip = gzip;
+    options.skip_invalid = skip_invalid;
     return RecordSender(options);
   }
 };
@@ -64,6 +70,37 @@ TEST(RecordSender, TriesAgainWithTheSameKeyAndBody) {
   EXPECT_EQ(script.bodies, std::vector<std::string>(4, "{}"));
   EXPECT_EQ(script.waits,
             (std::vector<milliseconds>{milliseconds(500), milliseconds(1000), milliseconds(2000)}));
+}
+
+TEST(RecordSender, SaysWhatWasStoredBeforeAndWhatWasRejected) {
+  Script script;
+  script.skip_invalid = true;
+  script.answers = {answer(200, R"({"accepted": 2, "rejected": 1, "replayed": true,
+      "errors": [{"index": 1, "line": 2, "message": "no id"}]})")};
+  const auto accepted =
+      std::get<Accepted>(script.sender().send(Kind::Event, BodyForm::Lines, "..."));
+  EXPECT_EQ(script.paths[0], "/api/v2/records/events?on_invalid=skip");
+  EXPECT_EQ(accepted.records, 2U);
+  EXPECT_EQ(accepted.rejected, 1U);
+  EXPECT_TRUE(accepted.replayed);
+  ASSERT_EQ(accepted.invalid.size(), 1U);
+  EXPECT_EQ(accepted.invalid[0].line, 2U);
+}
+
+TEST(RecordSender, PacksBodiesWhereItHelpsAndSendsTheSameAgain) {
+  Script script;
+  script.gzip = true;
+  const std::string large(100'000, ' ');
+  const std::string small = "{}";
+  script.answers = {answer(503), answer(200, R"({"accepted": 0})"),
+                    answer(200, R"({"accepted": 0})")};
+  RecordSender sender = script.sender();
+  (void)sender.send(Kind::Event, BodyForm::Lines, large);
+  (void)sender.send(Kind::Event, BodyForm::Lines, small);
+  EXPECT_EQ(script.encodings, (std::vector<std::string>{"gzip", "gzip", ""}));
+  EXPECT_LT(script.bodies[0].size(), large.size() / 10);
+  EXPECT_EQ(script.bodies[0], script.bodies[1]);
+  EXPECT_EQ(script.bodies[2], small);
 }
 
 TEST(RecordSender, EachBodyHasAKeyOfItsOwn) {

@@ -33,6 +33,8 @@ Result<std::unique_ptr<RecordSender>> connect(const ServerOptions& options, Inte
   sender.pause = [&interrupt](std::chrono::milliseconds wait) { return interrupt.pause(wait); };
   sender.report = std::move(report);
   sender.retry_for = *retry_for;
+  sender.gzip = !http->is_local();  // else it costs more than it saves
+  sender.skip_invalid = options.skip_invalid;
   return std::make_unique<RecordSender>(std::move(sender));
 }
 

@@ -20,6 +20,7 @@ struct ServerOptions {
   std::string url;
   std::string token;
   std::string retry_for = "5m";
+  bool skip_invalid = false;  // set by commands that have an option for it
 };
 
 // --url, --token, --retry-for, with SLUICE_URL and SLUICE_TOKEN from the environment. An empty
