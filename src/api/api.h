@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/quarantine.h"
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "http/server.h"
@@ -46,6 +47,7 @@ struct Dependencies {  // all outlive the Api
   Metrics& metrics;
   const std::vector<const connectors::ConnectorDescriptor*>& connectors;
   const std::vector<connectors::ConnectorContext>& connector_contexts;  // one per I/O thread
+  catalog::Quarantine& quarantine;
 };
 
 // Destroy it after the listener has stopped and before the loops are gone.

@@ -153,11 +153,12 @@ ApiTest::ApiTest(Settings settings)
   const std::vector<catalog::Organisation> organisations = {{OrganisationId{1}, "One"},
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));
+  quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
   threads_ = std::make_unique<IoThreads>(1);
   pool_ = std::make_unique<WorkerPool>("catalog", 2);
   api_ = std::make_unique<Api>(settings,
                                Dependencies{*threads_, clock, *catalog, *pool_, dispatch, log,
-                                            ingest, metrics, connectors_, contexts_},
+                                            ingest, metrics, connectors_, contexts_, *quarantine},
                                TokenKey{});
   threads_->start();
 }
@@ -168,6 +169,7 @@ ApiTest::~ApiTest() {
   threads_.reset();
   api_.reset();
   catalog.reset();
+  quarantine.reset();
   std::filesystem::remove_all(directory_);
 }
 

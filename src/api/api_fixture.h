@@ -78,8 +78,7 @@ class FakeLog final : public recordlog::RecordLog {
 // Answers with what it was told.
 class FakeIngest final : public ingest::Ingest {
  public:
-  std::optional<http::Response> refuse(const http::RequestHead& head,
-                                       const Identity&) const override {
+  std::optional<http::Response> refuse(const http::RequestHead& head, const Identity&) override {
     if (head.header("content-type") != "text/plain") return std::nullopt;
     return http::error_response(http::ErrorToken::UnsupportedMediaType, "no");
   }
@@ -128,6 +127,7 @@ class ApiTest : public testing::Test {
   FakeLog log;
   FakeIngest ingest;
   std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Quarantine> quarantine;
 
  private:
   std::string directory_;

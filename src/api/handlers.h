@@ -53,6 +53,10 @@ class Handlers {
   // exist for it, else 403.
   Answer refuse_role(Request request);
 
+  // quarantine.cc
+  Answer list_quarantine(Request request);
+  Answer clear_quarantine(Request request);
+
  private:
   // A value, or the answer that refuses the request.
   template <class T>

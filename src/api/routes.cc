@@ -11,6 +11,8 @@ namespace {
 constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
 constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
 constexpr std::array<std::string_view, 3> kPage = {"organisation_id", "limit", "after"};
+constexpr std::array<std::string_view, 2> kPlainPage = {"limit", "after"};
+constexpr std::array<std::string_view, 1> kUpTo = {"up_to"};
 constexpr std::span<const std::string_view> kNone;
 
 // Of two patterns that fit a path the first counts.
@@ -23,6 +25,10 @@ const std::array kRoutes = {
     Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kNone,
           "Store usage records"},
     Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kNone, "Store events"},
+    Route{"GET", "/api/v2/quarantine", Access::Operate, &Handlers::list_quarantine, kPlainPage,
+          "List the records that ingest rejected and kept, newest first"},
+    Route{"DELETE", "/api/v2/quarantine", Access::Operate, &Handlers::clear_quarantine, kUpTo,
+          "Remove the rejected records, all or up to an id"},
     Route{"GET", "/api/v2/data_stream", Access::Read, &Handlers::list_streams, kOrganisation,
           "List the organisation's streams, newest first"},
     Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCheckedChange,

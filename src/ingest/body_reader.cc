@@ -24,7 +24,7 @@ class BodyReader {
       ++index_;
     }
     if (!splitter.fault().empty()) return body_refusal(splitter.fault());
-    if (faults_ > 0) return records_refusal();
+    if (faults_ > 0 && !options_.skip_invalid) return records_refusal();
     join_neighbours();
     return std::move(batch_);
   }
@@ -38,9 +38,9 @@ class BodyReader {
       return;
     }
     const Result<ParsedRecord> parsed = parser_.parse(options_.kind, raw.bytes);
-    if (!parsed) return fault(raw, parsed.error().message);
+    if (!parsed) return fault(raw, parser_.organisation_of_last(), parsed.error().message);
     const std::optional<OrganisationId> organisation = organisation_of(raw, parsed->organisation);
-    if (!organisation || faults_ > 0) return;
+    if (!organisation || (faults_ > 0 && !options_.skip_invalid)) return;
     store(raw.bytes, *parsed, *organisation);
   }
 
@@ -49,14 +49,14 @@ class BodyReader {
                                                 const NamedOrganisation& named) {
     if (options_.requested) return options_.requested;
     if (named.unusable) {
-      fault(raw,
+      fault(raw, std::nullopt,
             "organisation.id is not an organisation's number: send it as a bare JSON integer "
             "from 0 to 2^63-1");
       return std::nullopt;
     }
     if (!named.id) {
       if (!options_.token) {
-        fault(raw,
+        fault(raw, std::nullopt,
               "organisation.id is missing, and the token has no organisation of its own: name it "
               "in the record or as ?organisation_id=");
       }
@@ -104,26 +104,41 @@ class BodyReader {
     return group_;
   }
 
-  void fault(const RawRecord& raw, std::string message) {
-    if (++faults_ <= kFaultsListedMax) {
-      listed_.push_back({.index = index_, .line = raw.line, .message = std::move(message)});
+  // `named`: what the record itself says, if anything.
+  void fault(const RawRecord& raw, std::optional<OrganisationId> named, std::string message) {
+    ++faults_;
+    RecordFault found{.index = index_, .line = raw.line, .message = std::move(message)};
+    if (options_.skip_invalid) {
+      batch_.rejected.push_back({std::move(found), rejected_for(named), raw.bytes});
+    } else if (faults_ <= kFaultsListedMax) {
+      listed_.push_back(std::move(found));
     }
-    if (faults_ > kFaultsCountedMax) refusal_ = records_refusal();
+    if (faults_ > faults_max()) refusal_ = records_refusal();
+  }
+
+  std::optional<OrganisationId> rejected_for(std::optional<OrganisationId> named) const {
+    if (options_.requested) return options_.requested;
+    return named && !options_.token_bound ? named : options_.token;
+  }
+
+  std::size_t faults_max() const {
+    return options_.skip_invalid ? kRejectedMax : kFaultsCountedMax;
   }
 
   Refusal body_refusal(const std::string& what) {
-    if (listed_.empty()) return {http::ErrorToken::MalformedBody, what};
+    if (faults_ == 0) return {http::ErrorToken::MalformedBody, what};
+    const RecordFault& first =
+        options_.skip_invalid ? batch_.rejected.front().fault : listed_.front();
     return {http::ErrorToken::MalformedBody,
-            fmt::format("{} Before that, the record at index {} is invalid: {}.", what,
-                        listed_.front().index, listed_.front().message)};
+            fmt::format("{} Before that, the record at index {} is invalid: {}.", what, first.index,
+                        first.message)};
   }
 
   Refusal records_refusal() {
-    std::string message =
-        faults_ > kFaultsCountedMax
-            ? fmt::format("More than {} of the records are invalid", kFaultsCountedMax)
-            : fmt::format("{} of the {} records {} invalid", faults_, index_,
-                          faults_ == 1 ? "is" : "are");
+    std::string message = faults_ > faults_max()
+                              ? fmt::format("More than {} of the records are invalid", faults_max())
+                              : fmt::format("{} of the {} records {} invalid", faults_, index_,
+                                            faults_ == 1 ? "is" : "are");
     message += ": nothing of this request was stored.";
     if (faults_ > kFaultsListedMax) {
       message += fmt::format(" The first {} are listed.", kFaultsListedMax);

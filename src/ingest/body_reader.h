@@ -27,6 +27,14 @@ struct ReadOptions {
   bool token_bound = true;                       // records that name another are refused
   std::uint64_t record_bytes_max = 1 << 20;
   bool redact_tokens = true;
+  bool skip_invalid = false;  // invalid records do not spoil the valid ones
+};
+
+// An invalid record that was skipped.
+struct RejectedRecord {
+  RecordFault fault;
+  std::optional<OrganisationId> organisation;  // as far as it is known
+  std::string_view bytes;                      // in the body
 };
 
 struct Batch {
@@ -36,17 +44,21 @@ struct Batch {
   std::deque<std::string> rewritten;
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;
+  std::vector<RejectedRecord> rejected;  // with skip_invalid only; in the order of the body
 };
 
 inline constexpr std::size_t kFaultsListedMax = 100;
 // So many bad records, and the rest of the body is not looked at: counting on would keep an I/O
 // thread busy for whoever sends rubbish.
 inline constexpr std::size_t kFaultsCountedMax = 10'000;
+// With skip_invalid: each is kept, with a sentence that is longer than many a bad record.
+inline constexpr std::size_t kRejectedMax = 100'000;
 // A longer name is not registered: it is no name.
 inline constexpr std::size_t kOrganisationNameBytesMax = 256;
 
 // Validates every record. RecordTooLarge and Forbidden (a record names an organisation that is not
-// the token's) end it at once; a fault of the body outweighs faults of records.
+// the token's) end it at once, also with skip_invalid; a fault of the body outweighs faults of
+// records.
 //
 // The byte between two records of one group that are exactly one byte apart becomes a comma, so
 // that the log can write them as they lie; only when all of the body has been accepted.

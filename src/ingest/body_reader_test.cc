@@ -197,6 +197,56 @@ TEST_F(BodyReaderTest, HoldsRecordsToTheirLimit) {
   }
 }
 
+TEST_F(BodyReaderTest, SkipsInvalidRecordsAndHandsThemOver) {
+  options_.skip_invalid = true;
+  options_.token.reset();
+  options_.token_bound = false;
+  const std::string no_time = R"({"id":7,"organisation":{"id":9}})";
+  const Batch batch = accept(of_organisation(1, 5) + "\nrubbish\n" + of_organisation(2, 5) + "\n" +
+                             no_time + "\n" + usage(3) + "\n" + of_organisation(4, 5));
+  EXPECT_EQ(batch.records, 3u);
+  ASSERT_EQ(batch.groups.size(), 1u);
+  EXPECT_EQ(batch.groups[0].records.back().bytes, of_organisation(4, 5));
+  ASSERT_EQ(batch.rejected.size(), 3u);
+  EXPECT_EQ(batch.rejected[0].bytes, "rubbish");
+  EXPECT_EQ(batch.rejected[0].fault.index, 1u);
+  EXPECT_EQ(batch.rejected[0].fault.line, 2u);
+  EXPECT_EQ(batch.rejected[0].organisation, std::nullopt);
+  EXPECT_EQ(batch.rejected[1].bytes, no_time);
+  EXPECT_EQ(batch.rejected[1].organisation, OrganisationId{9});
+  EXPECT_EQ(batch.rejected[2].bytes, usage(3));
+  EXPECT_NE(batch.rejected[2].fault.message.find("organisation.id is missing"), std::string::npos);
+}
+
+TEST_F(BodyReaderTest, ARejectedRecordOfABoundTokenIsItsOrganisations) {
+  options_.skip_invalid = true;
+  const Batch batch = accept(R"({"id":7,"organisation":{"id":9}})");
+  EXPECT_EQ(batch.rejected.at(0).organisation, OrganisationId{1});
+  options_.requested = OrganisationId{1};
+  options_.token.reset();
+  EXPECT_EQ(accept("x").rejected.at(0).organisation, OrganisationId{1});
+}
+
+TEST_F(BodyReaderTest, SkippingForgivesRecordsAlone) {
+  options_.skip_invalid = true;
+  EXPECT_EQ(refuse(usage(1) + "\n" + of_organisation(2, 6)).token, ErrorToken::Forbidden);
+  EXPECT_EQ(refuse("x\n" + std::string((1 << 20) + 1, 'x')).token, ErrorToken::RecordTooLarge);
+  options_.framing = Framing::Json;
+  const Refusal unreadable = refuse("[" + usage(1) + ",{\"id\":1}");
+  EXPECT_EQ(unreadable.token, ErrorToken::MalformedBody);
+  EXPECT_NE(unreadable.message.find("index 1"), std::string::npos);
+}
+
+TEST_F(BodyReaderTest, SkipsSoManyAndNoMore) {
+  options_.skip_invalid = true;
+  std::string text;
+  for (std::size_t i = 0; i < kRejectedMax; ++i) text += "x\n";
+  EXPECT_EQ(accept(text).rejected.size(), kRejectedMax);
+  const Refusal refusal = refuse(text + "x\n");
+  EXPECT_EQ(refusal.token, ErrorToken::InvalidRecord);
+  EXPECT_EQ(refusal.message.substr(0, 16), "More than 100000");
+}
+
 // So that the log can write neighbours as they lie.
 TEST_F(BodyReaderTest, JoinsNeighboursWithCommas) {
   options_.token.reset();

@@ -7,10 +7,12 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/mutex.h"
-#include "base/units.h"
-#include "ingest/body_reader.h"
+#include "base/logging.h"
+#include "ingest/body_work.h"
+#include "ingest/idempotency.h"
+#include "ingest/key_gate.h"
 #include "ingest/meters.h"
+#include "ingest/rate_limit.h"
 #include "ingest/request_head.h"
 
 namespace sluice::ingest {
@@ -21,40 +23,45 @@ namespace {
 
 using http::ErrorToken;
 
-// What an I/O thread does itself; more goes to the workers, so that the thread's other clients and
-// deliveries are not held up. Reading 4 MiB takes some 3 ms, unpacking 256 KiB one.
-constexpr std::uint64_t kReadHereBytesMax = 4 * kMiB;
-constexpr std::uint64_t kUnpackHereBytesMax = 256 * kKiB;
-constexpr std::size_t kWorkers = 2;
-
-http::Response accepted(std::uint64_t records) {
-  return {.body = fmt::format("{{\"accepted\":{}}}", records)};
-}
-
 // A request on its way to the disk.
 struct Pending {
   Kind kind;
-  std::uint64_t records;
-  std::uint64_t bytes;
   SteadyTime begun;
   http::Responder responder;
   std::shared_ptr<Meters> meters;
+  Acceptance acceptance = {};  // what will be said
+  std::uint64_t records = 0;   // that are on their way
+  std::uint64_t bytes = 0;     // theirs
+  KeyGate::Pass pass = {};     // of a request with a key
 
-  void refuse(Refusal refusal) {
+  void refuse(const Refusal& refusal) {
     meters->rejected(refusal.token);
     std::move(responder).send(answer(refusal));
+    pass = {};
+  }
+
+  void accept() {
+    if (acceptance.replayed) meters->replayed();
+    std::move(responder).send(answer(acceptance));
+    pass = {};
   }
 
   void stored(const Result<void>& result) {
     if (result) {
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun;
       meters->stored(kind, records, bytes, seconds.count());
-      std::move(responder).send(accepted(records));
-    } else if (result.error().code == ErrorCode::Cancelled) {
-      refuse({ErrorToken::Stopping, "Sluice is stopping: send the request again."});
-    } else {
-      refuse({ErrorToken::StorageUnavailable,
-              "The records could not be brought to disk: send the request again later."});
+      return accept();
+    }
+    switch (result.error().code) {
+      case ErrorCode::Cancelled:
+        return refuse({ErrorToken::Stopping, "Sluice is stopping: send the request again."});
+      case ErrorCode::ResourceExhausted:
+        return refuse({ErrorToken::StorageUnavailable,
+                       "There is no room for more records now, on the disk or on the way to it: "
+                       "send the request again later."});
+      default:
+        return refuse({ErrorToken::StorageUnavailable,
+                       "The records could not be brought to disk: send the request again later."});
     }
   }
 };
@@ -65,61 +72,23 @@ struct Payload {
   std::deque<std::string> rewritten;
 };
 
+// What a request with an Idempotency-Key brings along.
+struct Keyed {
+  recordlog::RequestMark mark;
+  std::vector<recordlog::StoredPiece> stored = {};  // of the same request, sent before
+};
+
 // A request whose head is in order.
 struct Request {
   Kind kind;
   HeadOptions options;
   std::optional<OrganisationId> token_organisation;
   bool token_bound;
+  std::string subject;  // with skip_invalid only
+  std::optional<Keyed> keyed;
   std::size_t io_thread;
   http::Body body;
   std::unique_ptr<Pending> pending;
-};
-
-// In place of the packed body comes the unpacked one, unless there is a refusal.
-std::optional<Refusal> unpack_body(http::Body& body, Encoding encoding, std::uint64_t bytes_max) {
-  const std::uint64_t leased = body.lease().bytes();
-  auto result =
-      unpack(encoding, body.view(), {.bytes_max = bytes_max, .reserve = [&](std::uint64_t bytes) {
-                                       return body.lease().try_grow(bytes);
-                                     }});
-  if (auto* const refusal = std::get_if<Refusal>(&result)) {
-    body.lease().shrink_to(leased);
-    return std::move(*refusal);
-  }
-  Unpacked& unpacked = std::get<Unpacked>(result);
-  http::BodyLease lease = std::move(body.lease());
-  body = http::Body(std::move(unpacked.storage), unpacked.size);
-  if (lease.bytes() > 0) lease.shrink_to(unpacked.capacity);
-  body.lease() = std::move(lease);
-  return std::nullopt;
-}
-
-// The workers' parsers: each has room for the largest record, so they are kept.
-class Parsers {
- public:
-  explicit Parsers(std::uint64_t record_bytes_max) : record_bytes_max_(record_bytes_max) {}
-
-  std::unique_ptr<RecordParser> take() {
-    {
-      const MutexLock lock(mutex_);
-      if (!idle_.empty()) {
-        std::unique_ptr<RecordParser> parser = std::move(idle_.back());
-        idle_.pop_back();
-        return parser;
-      }
-    }
-    return std::make_unique<RecordParser>(record_bytes_max_);
-  }
-  void put_back(std::unique_ptr<RecordParser> parser) {
-    const MutexLock lock(mutex_);
-    idle_.push_back(std::move(parser));
-  }
-
- private:
-  const std::uint64_t record_bytes_max_;
-  Mutex mutex_;
-  std::vector<std::unique_ptr<RecordParser>> idle_ SLUICE_GUARDED_BY(mutex_);
 };
 
 class Service final : public Ingest {
@@ -129,19 +98,25 @@ class Service final : public Ingest {
       : settings_(std::move(settings)),
         dependencies_(dependencies),
         meters_(std::make_shared<Meters>(dependencies.metrics)),
-        parsers_(settings_.record_bytes_max),
-        workers_("ingest", kWorkers) {
+        rate_limit_(settings_.rates),
+        work_({settings_.body_bytes_max, settings_.record_bytes_max}) {
     for (std::size_t i = 0; i < dependencies_.threads.size(); ++i) {
       threads_.push_back(std::make_unique<PerThread>(settings_.record_bytes_max));
       threads_.back()->remember(known);
     }
   }
+  ~Service() override { gate_->close(); }
 
   std::optional<http::Response> refuse(const http::RequestHead& head,
-                                       const Identity& identity) const override {
+                                       const Identity& identity) override {
     const auto options = read_head(head, identity, settings_);
-    const Refusal* const refusal = std::get_if<Refusal>(&options);
-    if (refusal == nullptr) return std::nullopt;
+    std::optional<Refusal> refusal;
+    if (const auto* const found = std::get_if<Refusal>(&options)) {
+      refusal = *found;
+    } else {
+      refusal = over_rate(identity);
+    }
+    if (!refusal) return std::nullopt;
     meters_->rejected(refusal->token);
     return answer(*refusal);
   }
@@ -149,21 +124,28 @@ class Service final : public Ingest {
   void handle(const http::RequestHead& head, Kind kind, const Identity& identity, http::Body body,
               http::Responder responder) override {
     auto pending = std::make_unique<Pending>(
-        Pending{kind, 0, 0, std::chrono::steady_clock::now(), std::move(responder), meters_});
-    auto options = read_head(head, identity, settings_);
-    if (auto* refusal = std::get_if<Refusal>(&options)) return pending->refuse(std::move(*refusal));
+        Pending{kind, std::chrono::steady_clock::now(), std::move(responder), meters_});
+    const auto head_options = read_head(head, identity, settings_);
+    if (auto* refusal = std::get_if<Refusal>(&head_options)) return pending->refuse(*refusal);
+    const HeadOptions& options = std::get<HeadOptions>(head_options);
     Request request{.kind = kind,
-                    .options = std::get<HeadOptions>(options),
+                    .options = options,
                     .token_organisation = identity.organisation,
                     .token_bound = identity.bound(),
+                    .subject = options.skip_invalid ? identity.subject : "",
+                    .keyed = {},
                     .io_thread = head.io_thread,
                     .body = std::move(body),
                     .pending = std::move(pending)};
-    const bool is_plain =
-        request.options.encoding == Encoding::Identity && request.body.size() <= kReadHereBytesMax;
+    if (!options.idempotency_key.empty()) {
+      const KeyScope scope{.identity = identity, .path = head.path, .query = head.query};
+      request.keyed = Keyed{.mark = {.key = hash_of_key(scope, options.idempotency_key)}};
+    }
+    const bool is_plain = options.encoding == Encoding::Identity && !request.keyed &&
+                          request.body.size() <= BodyWork::kReadHereBytesMax;
     if (is_plain) {
-      PerThread& thread = *threads_[request.io_thread];
-      auto read = read_records(request, thread.parser);
+      ReadResult read = read_body({request.body.data(), request.body.size()}, read_options(request),
+                                  threads_[request.io_thread]->parser);
       return store(std::move(request), std::move(read));
     }
     boost::asio::co_spawn(dependencies_.threads.loop(head.io_thread), process(std::move(request)),
@@ -194,115 +176,215 @@ class Service final : public Ingest {
     std::unordered_map<OrganisationId, bool> is_named;
   };
 
-  using Read = std::variant<Batch, Refusal>;
-
-  Read read_records(Request& request, RecordParser& parser) const {
-    return read_body({request.body.data(), request.body.size()},
-                     {.kind = request.kind,
-                      .framing = request.options.framing,
-                      .requested = request.options.organisation,
-                      .token = request.token_organisation,
-                      .token_bound = request.token_bound,
-                      .record_bytes_max = settings_.record_bytes_max,
-                      .redact_tokens = settings_.redact_tokens},
-                     parser);
+  std::optional<Refusal> over_rate(const Identity& identity) {
+    if (!rate_limit_.is_on() || !identity.bound()) return std::nullopt;
+    const OrganisationId organisation = *identity.organisation;
+    const auto wait_s = rate_limit_.wait_s(organisation, dependencies_.clock.steady());
+    if (!wait_s) return std::nullopt;
+    return Refusal{.token = ErrorToken::RateLimited,
+                   .message = fmt::format("Organisation {} has sent more than its tokens may: send "
+                                          "the request again in {} s.",
+                                          organisation.value(), *wait_s),
+                   .retry_after_s = *wait_s};
   }
 
-  // What an I/O thread should not do in one go. On the request's loop, but for what workers do.
+  ReadOptions read_options(const Request& request) const {
+    return {.kind = request.kind,
+            .framing = request.options.framing,
+            .requested = request.options.organisation,
+            .token = request.token_organisation,
+            .token_bound = request.token_bound,
+            .record_bytes_max = settings_.record_bytes_max,
+            .redact_tokens = settings_.redact_tokens,
+            .skip_invalid = request.options.skip_invalid};
+  }
+
+  // What is more than reading a plain body. On the request's loop, but for what workers do.
   Awaitable<void> process(Request request) {
     if (request.options.encoding != Encoding::Identity) {
-      std::optional<Refusal> refusal = co_await unpack_request(request);
-      if (refusal) co_return request.pending->refuse(*std::move(refusal));
+      const Encoding encoding = request.options.encoding;
+      const std::optional<Refusal> refusal = co_await work_.unpack(encoding, request.body);
+      if (refusal) co_return request.pending->refuse(*refusal);
       meters_->unpacked(request.body.size());
     }
-    if (request.body.size() <= kReadHereBytesMax) {
-      auto read = read_records(request, threads_[request.io_thread]->parser);
-      co_return store(std::move(request), std::move(read));
+    if (request.keyed) {
+      const bool goes_on = co_await admit(request);
+      if (!goes_on) co_return;
     }
-    // Named, since GCC 12 destroys a closure twice that is a temporary of a co_await expression.
-    auto work = [this, &request] {
-      std::unique_ptr<RecordParser> parser = parsers_.take();
-      Read read = read_records(request, *parser);
-      parsers_.put_back(std::move(parser));
-      return read;
-    };
-    Read read = co_await workers_.run(std::move(work));
+    const ReadOptions options = read_options(request);
+    RecordParser& parser = threads_[request.io_thread]->parser;
+    ReadResult read = co_await work_.read(request.body, options, parser);
     store(std::move(request), std::move(read));
   }
 
-  // `request` outlives the awaitable.
-  Awaitable<std::optional<Refusal>> unpack_request(Request& request) {
-    const Encoding encoding = request.options.encoding;
-    const std::uint64_t here_max = std::min(kUnpackHereBytesMax, settings_.body_bytes_max);
-    if (request.body.size() <= here_max &&
-        announced_size(encoding, request.body.view()) <= here_max) {
-      std::optional<Refusal> refusal = unpack_body(request.body, encoding, here_max);
-      const bool announced_too_little = refusal && refusal->token == ErrorToken::BodyTooLarge &&
-                                        here_max < settings_.body_bytes_max;
-      if (!announced_too_little) co_return refusal;
+  // Waits for an earlier request with this key. False: the request has been answered.
+  Awaitable<bool> admit(Request& request) {
+    Keyed& keyed = *request.keyed;
+    const BodyContext context{.framing = request.options.framing,
+                              .own = request.token_organisation};
+    keyed.mark.body = co_await work_.hash(request.body, context);
+    boost::asio::io_context& loop = dependencies_.threads.loop(request.io_thread);
+    KeyGate::Pass pass = co_await gate_->enter(keyed.mark.key, loop);
+    request.pending->pass = std::move(pass);
+    keyed.stored = dependencies_.log.stored_pieces(keyed.mark.key);
+    if (keyed.stored.empty()) co_return true;
+    const recordlog::RequestMark& first = keyed.stored.front().mark;
+    if (first.body != keyed.mark.body) {
+      request.pending->refuse({ErrorToken::IdempotencyKeyReused,
+                               "This Idempotency-Key came with another body before: use a new key "
+                               "for each body."});
+      co_return false;
     }
-    auto work = [&request, encoding, bytes_max = settings_.body_bytes_max] {
-      return unpack_body(request.body, encoding, bytes_max);
-    };
-    co_return co_await workers_.run(std::move(work));
+    request.pending->acceptance.replayed = true;
+    if (!is_whole(keyed.stored)) co_return true;
+    request.pending->acceptance.accepted = first.accepted;
+    if (request.options.skip_invalid) request.pending->acceptance.rejected = first.rejected;
+    request.pending->accept();
+    co_return false;
   }
 
   // On the request's I/O thread.
-  void store(Request request, Read read) {
-    std::unique_ptr<Pending> pending = std::move(request.pending);
-    if (auto* refusal = std::get_if<Refusal>(&read)) return pending->refuse(std::move(*refusal));
-    Batch& batch = std::get<Batch>(read);
-    if (batch.records == 0) return std::move(pending->responder).send(accepted(0));
+  void store(Request request, ReadResult read) {
+    auto* const batch = std::get_if<Batch>(&read);
+    if (rate_limit_.is_on() && request.token_bound) {
+      rate_limit_.charge(*request.token_organisation, batch != nullptr ? batch->records : 0,
+                         request.body.size(), dependencies_.clock.steady());
+    }
+    Pending& pending = *request.pending;
+    if (batch == nullptr) return pending.refuse(std::get<Refusal>(read));
+    pending.acceptance.accepted = batch->records;
+    if (request.options.skip_invalid) {
+      pending.acceptance.rejected = batch->rejected.size();
+      std::vector<RecordFault>& faults = pending.acceptance.faults.emplace();
+      for (const RejectedRecord& rejected : batch->rejected) {
+        if (faults.size() == kFaultsListedMax) break;
+        faults.push_back(rejected.fault);
+      }
+    }
+    if (request.keyed && !leave_out_stored(request, *batch)) {
+      return pending.refuse({ErrorToken::IdempotencyKeyReused,
+                             "A part of this body is stored under its Idempotency-Key, but was "
+                             "read differently then: use a new key."});
+    }
+    // Whoever bound the token has registered its organisation.
+    auto unknown =
+        request.token_bound
+            ? std::vector<catalog::Organisation>()
+            : threads_[request.io_thread]->unknown_among(std::move(batch->organisations));
+    if (unknown.empty() && batch->rejected.empty()) {
+      return append(std::move(request), std::move(*batch));
+    }
+    boost::asio::io_context& loop = dependencies_.threads.loop(request.io_thread);
+    boost::asio::co_spawn(
+        loop, prepare_and_append(std::move(request), std::move(*batch), std::move(unknown)),
+        boost::asio::detached);
+  }
 
-    pending->records = batch.records;
+  // False: the stored pieces do not fit.
+  static bool leave_out_stored(Request& request, Batch& batch) {
+    recordlog::RequestMark& mark = request.keyed->mark;
+    mark.accepted = static_cast<std::uint32_t>(batch.records);
+    mark.rejected = static_cast<std::uint32_t>(batch.rejected.size());
+    const std::vector<recordlog::StoredPiece>& stored = request.keyed->stored;
+    if (!stored.empty() && stored.front().mark != mark) return false;
+    if (!keep_missing(batch.groups, stored)) return false;
+    batch.bytes = 0;
+    for (const recordlog::NewRecords& group : batch.groups) {
+      for (const recordlog::NewRecord& record : group.records) batch.bytes += record.bytes.size();
+    }
+    return true;
+  }
+
+  // What comes before the records: the invalid ones, and organisations never heard of.
+  Awaitable<void> prepare_and_append(Request request, Batch batch,
+                                     std::vector<catalog::Organisation> unknown) {
+    if (!batch.rejected.empty()) {
+      const std::optional<Refusal> refusal = co_await quarantine(request, batch);
+      if (refusal) co_return request.pending->refuse(*refusal);
+    }
+    if (!unknown.empty()) {
+      // Named, since GCC 12 destroys a closure twice that is a temporary of a co_await expression.
+      auto work = [this, &unknown] {
+        return dependencies_.catalog.register_organisations(unknown);
+      };
+      const Result<void> registered = co_await dependencies_.catalog_pool.run(std::move(work));
+      if (!registered) {
+        co_return request.pending->refuse(
+            {ErrorToken::StorageUnavailable,
+             "The records name a new organisation that could not be registered: send the request "
+             "again later."});
+      }
+      threads_[request.io_thread]->remember(unknown);
+    }
+    append(std::move(request), std::move(batch));
+  }
+
+  // What is passed outlives the awaitable.
+  Awaitable<std::optional<Refusal>> quarantine(const Request& request, const Batch& batch) {
+    auto work = [this, &request, &batch] { return quarantine_now(request, batch); };
+    const Result<void> kept = co_await work_.run(std::move(work));
+    if (kept) {
+      meters_->quarantined(batch.rejected.size());
+      co_return std::nullopt;
+    }
+    if (kept.error().code == ErrorCode::ResourceExhausted) {
+      co_return Refusal{ErrorToken::QuarantineFull,
+                        "The quarantine for invalid records is full, so nothing of this request "
+                        "was stored: empty it (DELETE /api/v2/quarantine, an operator's call), or "
+                        "leave the invalid records out."};
+    }
+    logging::error("quarantine failed", {{"error", kept.error().message}});
+    co_return Refusal{ErrorToken::StorageUnavailable,
+                      "The invalid records could not be put into quarantine: send the request "
+                      "again later."};
+  }
+
+  // Blocks.
+  Result<void> quarantine_now(const Request& request, const Batch& batch) {
+    std::vector<catalog::RejectedRecords::Record> records;
+    records.reserve(batch.rejected.size());
+    for (const RejectedRecord& rejected : batch.rejected) {
+      records.push_back({.index = rejected.fault.index,
+                         .organisation = rejected.organisation,
+                         .reason = rejected.fault.message,
+                         .bytes = rejected.bytes});
+    }
+    catalog::RejectedRecords all{.time = dependencies_.clock.now(),
+                                 .kind = request.kind,
+                                 .subject = request.subject,
+                                 .records = records};
+    if (request.keyed) {
+      const recordlog::RequestMark& mark = request.keyed->mark;
+      auto& id = all.request.emplace();
+      std::copy(mark.body.begin(), mark.body.end(),
+                std::copy(mark.key.begin(), mark.key.end(), id.begin()));
+    }
+    return dependencies_.quarantine.add(all);
+  }
+
+  void append(Request request, Batch batch) {
+    std::shared_ptr<Pending> pending = std::move(request.pending);
+    if (batch.groups.empty()) return pending->accept();
+    for (const recordlog::NewRecords& group : batch.groups) {
+      pending->records += group.records.size();
+    }
     pending->bytes = batch.bytes;
     recordlog::AppendRequest append_request{
         .groups = std::move(batch.groups),
         .payload = std::make_shared<Payload>(std::move(request.body), std::move(batch.rewritten))};
-    PerThread& thread = *threads_[request.io_thread];
-    // Whoever bound the token has registered its organisation.
-    auto unknown = request.token_bound ? std::vector<catalog::Organisation>()
-                                       : thread.unknown_among(std::move(batch.organisations));
-    if (unknown.empty()) return append(std::move(append_request), std::move(pending));
-    boost::asio::co_spawn(dependencies_.threads.loop(request.io_thread),
-                          register_and_append(thread, std::move(unknown), std::move(append_request),
-                                              std::move(pending)),
-                          boost::asio::detached);
-  }
-
-  // `thread` outlives the loops' coroutines.
-  Awaitable<void> register_and_append(PerThread& thread,
-                                      std::vector<catalog::Organisation> organisations,
-                                      recordlog::AppendRequest request,
-                                      std::unique_ptr<Pending> pending) {
-    // Named, since GCC 12 destroys a closure twice that is a temporary of a co_await expression.
-    auto registration = [&catalog = dependencies_.catalog, organisations] {
-      return catalog.register_organisations(organisations);
-    };
-    const Result<void> registered =
-        co_await dependencies_.catalog_pool.run(std::move(registration));
-    if (!registered) {
-      pending->refuse({ErrorToken::StorageUnavailable,
-                       "The records name a new organisation that could not be registered: send "
-                       "the request again later."});
-      co_return;
-    }
-    thread.remember(organisations);
-    append(std::move(request), std::move(pending));
-  }
-
-  void append(recordlog::AppendRequest request, std::unique_ptr<Pending> pending) {
-    dependencies_.log.append(std::move(request),
-                             [pending = std::shared_ptr<Pending>(std::move(pending))](
-                                 const Result<void>& result) { pending->stored(result); });
+    if (request.keyed) append_request.mark = request.keyed->mark;
+    dependencies_.log.append(
+        std::move(append_request),
+        [pending = std::move(pending)](const Result<void>& result) { pending->stored(result); });
   }
 
   Settings settings_;
   Dependencies dependencies_;
   std::shared_ptr<Meters> meters_;
+  std::shared_ptr<KeyGate> gate_ = std::make_shared<KeyGate>();
+  RateLimit rate_limit_;
   std::vector<std::unique_ptr<PerThread>> threads_;  // in the order of the loops
-  Parsers parsers_;
-  WorkerPool workers_;  // the last: what it runs uses the others
+  BodyWork work_;  // the last: what its workers run uses the others
 };
 
 }  // namespace

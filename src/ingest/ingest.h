@@ -10,7 +10,9 @@
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/quarantine.h"
 #include "http/server.h"
+#include "ingest/rate_limit.h"
 #include "model/identity.h"
 #include "model/kind.h"
 #include "recordlog/recordlog.h"
@@ -22,6 +24,7 @@ struct Settings {
   std::uint64_t record_bytes_max = 1 << 20;
   bool redact_tokens = true;  // events 36, 37, 40 (records.md)
   std::string installation;   // refuses bodies that this installation sent
+  Rates rates = {};           // of each organisation's bound tokens
 };
 
 class Ingest {
@@ -32,15 +35,17 @@ class Ingest {
     catalog::Catalog& catalog;
     WorkerPool& catalog_pool;
     Metrics& metrics;
+    catalog::Quarantine& quarantine;
+    const Clock& clock;
   };
   // Reads the catalog's organisations once. Blocks.
   static Result<std::unique_ptr<Ingest>> open(Settings settings, Dependencies dependencies);
   virtual ~Ingest() = default;
 
-  // What can be refused by the head alone (role, content type, encoding, length, loop); nullopt:
-  // go on with the body.
+  // What can be refused by the head alone (role, content type, encoding, length, loop, key) or by
+  // what the organisation has sent before; nullopt: go on with the body.
   virtual std::optional<http::Response> refuse(const http::RequestHead& head,
-                                               const Identity& identity) const = 0;
+                                               const Identity& identity) = 0;
   // POST /api/v2/records/{kind}. On the connection's I/O thread; answers through `responder`.
   virtual void handle(const http::RequestHead& head, Kind kind, const Identity& identity,
                       http::Body body, http::Responder responder) = 0;

@@ -5,9 +5,11 @@
 #include <zstd.h>
 
 #include <boost/asio/post.hpp>
+#include <cstdint>
 #include <deque>
 #include <future>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/mutex.h"
@@ -83,6 +85,42 @@ class FakeCatalog final : public catalog::Catalog {
   int calls_ SLUICE_GUARDED_BY(mutex_) = 0;
 };
 
+class FakeQuarantine final : public catalog::Quarantine {
+ public:
+  struct Kept {
+    std::uint32_t index;
+    std::optional<OrganisationId> organisation;
+    std::string bytes;
+    std::string subject;
+    bool has_request;
+  };
+  Result<void> add(const catalog::RejectedRecords& rejected) override {
+    MutexLock lock(mutex_);
+    if (fault_) return *fault_;
+    for (const auto& record : rejected.records) {
+      kept_.push_back({record.index, record.organisation, std::string(record.bytes),
+                       std::string(rejected.subject), rejected.request.has_value()});
+    }
+    return {};
+  }
+  Result<Page> list(std::optional<std::uint64_t>, std::uint32_t) override { return not_here(); }
+  Result<std::uint64_t> clear(std::optional<std::uint64_t>) override { return not_here(); }
+
+  void set_fault(std::optional<Error> fault) {
+    MutexLock lock(mutex_);
+    fault_ = std::move(fault);
+  }
+  std::vector<Kept> kept() {
+    MutexLock lock(mutex_);
+    return kept_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::vector<Kept> kept_ SLUICE_GUARDED_BY(mutex_);
+  std::optional<Error> fault_ SLUICE_GUARDED_BY(mutex_);
+};
+
 // Holds what it is given until the test lets it go.
 class FakeLog final : public recordlog::RecordLog {
  public:
@@ -105,8 +143,10 @@ class FakeLog final : public recordlog::RecordLog {
   Offset end(OrganisationId) const override { return {}; }
   Result<Offset> offset_at(OrganisationId, WallTime) override { return not_here(); }
   std::vector<recordlog::StoredPiece> stored_pieces(
-      const std::array<std::uint8_t, 16>&) const override {
-    return {};
+      const std::array<std::uint8_t, 16>& key) const override {
+    MutexLock lock(mutex_);
+    const auto found = pieces_.find(key);
+    return found == pieces_.end() ? std::vector<recordlog::StoredPiece>() : found->second;
   }
   recordlog::Statistics statistics() const override { return {}; }
   Result<void> health() const override { return {}; }
@@ -122,10 +162,27 @@ class FakeLog final : public recordlog::RecordLog {
     MutexLock lock(mutex_);
     return waiting_.empty();
   }
+  // Stores `waiting`, or of each group the first `records_max` records and fails.
+  void finish(Waiting& waiting, std::size_t records_max = SIZE_MAX) {
+    bool whole = true;
+    if (waiting.request.mark) {
+      MutexLock lock(mutex_);
+      auto& pieces = pieces_[waiting.request.mark->key];
+      for (const auto& group : waiting.request.groups) {
+        const std::size_t count = std::min(group.records.size(), records_max);
+        whole = whole && count == group.records.size();
+        pieces.push_back(
+            {*waiting.request.mark, group.part, group.first, static_cast<std::uint32_t>(count)});
+      }
+    }
+    waiting.done(whole ? Result<void>() : Error{ErrorCode::Io, "torn"});
+  }
 
  private:
   FakeCatalog& catalog_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  std::map<std::array<std::uint8_t, 16>, std::vector<recordlog::StoredPiece>> pieces_
+      SLUICE_GUARDED_BY(mutex_);
   CondVar arrived_;
   std::deque<Waiting> waiting_ SLUICE_GUARDED_BY(mutex_);
 };
@@ -134,6 +191,7 @@ struct PromisedAnswer final : http::Responder::Target {
   void answer(std::optional<http::Response> response) override {
     promise.set_value(std::move(response));
   }
+  std::shared_ptr<http::AnswerStream> answer_in_pieces(http::Response) override { return nullptr; }
   std::promise<std::optional<http::Response>> promise;
 };
 
@@ -144,11 +202,19 @@ class IngestTest : public testing::Test {
   IngestTest() {
     EXPECT_TRUE(catalog_.register_organisations(
         std::array{catalog::Organisation{OrganisationId{1}, "One"}}));
+    open({});
+    identity_.role = Role::Ingest;
+    identity_.subject = "feed";
+    threads_.start();
+  }
+  void open(Rates rates) {
     Settings settings;
     settings.installation = "here";
-    ingest_ = *Ingest::open(std::move(settings), {threads_, log_, catalog_, pool_, metrics_});
-    identity_.role = Role::Ingest;
-    threads_.start();
+    settings.rates = rates;
+    ingest_ = *Ingest::open(std::move(settings), dependencies());
+  }
+  Ingest::Dependencies dependencies() {
+    return {threads_, log_, catalog_, pool_, metrics_, quarantine_, clock_};
   }
   ~IngestTest() override { threads_.stop_and_join(); }
 
@@ -177,6 +243,8 @@ class IngestTest : public testing::Test {
   Metrics metrics_;
   FakeCatalog catalog_;
   FakeLog log_{catalog_};
+  FakeQuarantine quarantine_;
+  SystemClock clock_;
   WorkerPool pool_{"catalog", 1};
   IoThreads threads_{2};
   std::unique_ptr<Ingest> ingest_;
@@ -262,7 +330,7 @@ TEST_F(IngestTest, TakesTheOrganisationFromTheQuery) {
   EXPECT_EQ(waiting.request.groups.at(0).organisation, OrganisationId{1});
   waiting.done({});
   EXPECT_EQ(answer.get()->status, 200);
-  EXPECT_EQ(post(usage(1), 0, "on_invalid=skip").get()->status, 400);
+  EXPECT_EQ(post(usage(1), 0, "on_invalid=ignore").get()->status, 400);
 }
 
 TEST_F(IngestTest, StoresNothingWhenAnOrganisationCannotBeRegistered) {
@@ -290,6 +358,174 @@ TEST_F(IngestTest, SaysSoWhenTheLogFails) {
     EXPECT_EQ(response.headers.at(0).first, "Retry-After");
   }
   EXPECT_TRUE(counted(R"(sluice_ingest_rejected_requests_total{reason="StorageUnavailable"} 3)"));
+}
+
+TEST_F(IngestTest, SkipsInvalidRecordsOnceTheyAreInQuarantine) {
+  Answer answer = post(usage(1) + "\nrubbish\n" + usage(1), 0, "on_invalid=skip");
+  FakeLog::Waiting waiting = log_.next();
+  EXPECT_EQ(waiting.request.groups.at(0).records.size(), 2u);
+  const auto kept = quarantine_.kept();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].bytes, "rubbish");
+  EXPECT_EQ(kept[0].index, 1u);
+  EXPECT_EQ(kept[0].subject, "feed");
+  EXPECT_FALSE(kept[0].has_request);
+  waiting.done({});
+  const auto body = nlohmann::json::parse(answer.get()->body);
+  EXPECT_EQ(body["accepted"], 2);
+  EXPECT_EQ(body["rejected"], 1);
+  ASSERT_EQ(body["errors"].size(), 1u);
+  EXPECT_EQ(body["errors"][0]["index"], 1);
+  EXPECT_EQ(body["errors"][0]["line"], 2);
+  EXPECT_TRUE(counted("sluice_ingest_quarantined_records_total 1"));
+}
+
+TEST_F(IngestTest, SaysThatNothingWasSkipped) {
+  Answer answer = post(usage(1), 0, "on_invalid=skip");
+  log_.next().done({});
+  EXPECT_EQ(answer.get()->body, R"({"accepted":1,"rejected":0,"errors":[]})");
+  const auto none = nlohmann::json::parse(post("x", 0, "on_invalid=skip").get()->body);
+  EXPECT_EQ(none["accepted"], 0);
+  EXPECT_EQ(none["rejected"], 1);
+}
+
+TEST_F(IngestTest, ListsTheFirst100OfWhatItSkipped) {
+  std::string text;
+  for (int i = 0; i < 150; ++i) text += "x\n";
+  const auto body = nlohmann::json::parse(post(text, 0, "on_invalid=skip").get()->body);
+  EXPECT_EQ(body["rejected"], 150);
+  EXPECT_EQ(body["errors"].size(), 100u);
+  EXPECT_EQ(quarantine_.kept().size(), 150u);
+}
+
+TEST_F(IngestTest, StoresNothingWhenTheQuarantineCannotTakeTheRejected) {
+  quarantine_.set_fault(Error{ErrorCode::ResourceExhausted, "full"});
+  const http::Response full = *post(usage(1) + "\nx", 0, "on_invalid=skip").get();
+  EXPECT_EQ(full.status, 422);
+  EXPECT_NE(full.body.find("QuarantineFull"), std::string::npos);
+  quarantine_.set_fault(Error{ErrorCode::Io, "/secret: broken"});
+  const http::Response broken = *post(usage(1) + "\nx", 0, "on_invalid=skip").get();
+  EXPECT_EQ(broken.status, 503);
+  EXPECT_EQ(broken.body.find("secret"), std::string::npos);
+  EXPECT_TRUE(log_.idle());
+}
+
+const std::vector<std::pair<std::string_view, std::string_view>> kKey = {{"Idempotency-Key", "k"}};
+
+TEST_F(IngestTest, AnswersARequestSentAgainWithTheCountsOfTheFirstTime) {
+  const std::string body = usage(1) + "\n" + usage(1);
+  Answer first = post(body, 0, "", kKey);
+  FakeLog::Waiting waiting = log_.next();
+  ASSERT_TRUE(waiting.request.mark.has_value());
+  EXPECT_EQ(waiting.request.mark->accepted, 2u);
+  log_.finish(waiting);
+  EXPECT_EQ(first.get()->body, R"({"accepted":2})");
+  EXPECT_EQ(post(body, 1, "", kKey).get()->body, R"({"accepted":2,"replayed":true})");
+  EXPECT_TRUE(log_.idle());
+  const http::Response other = *post(usage(1), 0, "", kKey).get();
+  EXPECT_EQ(other.status, 409);
+  EXPECT_NE(other.body.find("IdempotencyKeyReused"), std::string::npos);
+  Answer elsewhere = post(usage(1), 0, "organisation_id=1", kKey);
+  log_.next().done({});
+  EXPECT_EQ(elsewhere.get()->body, R"({"accepted":1})") << "another query, another key";
+  EXPECT_TRUE(counted("sluice_ingest_replayed_requests_total 1"));
+}
+
+TEST_F(IngestTest, StoresWhatIsMissingOfARequestThatFailed) {
+  const std::string body = usage(1, "a") + "\n" + usage(7, "b") + "\n" + usage(1, "c") + "\n" +
+                           usage(1, "d") + "\n" + usage(7, "e");
+  Answer first = post(body, 0, "", kKey);
+  FakeLog::Waiting torn = log_.next();
+  log_.finish(torn, 1);
+  EXPECT_EQ(first.get()->status, 503);
+
+  Answer again = post(body, 1, "", kKey);
+  FakeLog::Waiting rest = log_.next();
+  ASSERT_EQ(rest.request.groups.size(), 2u);
+  EXPECT_EQ(rest.request.groups[0].part, 0u);
+  EXPECT_EQ(rest.request.groups[0].first, 1u);
+  ASSERT_EQ(rest.request.groups[0].records.size(), 2u);
+  EXPECT_EQ(rest.request.groups[0].records[0].bytes, usage(1, "c"));
+  EXPECT_EQ(rest.request.groups[1].records.at(0).bytes, usage(7, "e"));
+  EXPECT_EQ(rest.request.mark, torn.request.mark);
+  log_.finish(rest);
+  EXPECT_EQ(again.get()->body, R"({"accepted":5,"replayed":true})");
+  EXPECT_EQ(post(body, 0, "", kKey).get()->body, R"({"accepted":5,"replayed":true})");
+  EXPECT_EQ(post(usage(1), 0, "", kKey).get()->status, 409);
+}
+
+TEST_F(IngestTest, TheSecondOfAKeyWaitsForTheFirst) {
+  Answer first = post(usage(1), 0, "", kKey);
+  FakeLog::Waiting waiting = log_.next();
+  std::vector<Answer> others;
+  for (int i = 0; i < 5; ++i) others.push_back(post(usage(1), i % 2, "", kKey));
+  Answer free = post(usage(1), 0, "", {{"Idempotency-Key", "another"}});
+  log_.next().done({});
+  EXPECT_EQ(free.get()->status, 200);
+  EXPECT_NE(others[0].wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  log_.finish(waiting);
+  EXPECT_EQ(first.get()->body, R"({"accepted":1})");
+  for (Answer& other : others) EXPECT_EQ(other.get()->body, R"({"accepted":1,"replayed":true})");
+}
+
+TEST_F(IngestTest, OnlyWhatIsStoredIsRemembered) {
+  EXPECT_EQ(post("rubbish", 0, "", kKey).get()->status, 422);
+  EXPECT_EQ(post("\n", 0, "", kKey).get()->body, R"({"accepted":0})");
+  Answer failing = post(usage(1), 0, "", kKey);
+  log_.next().done(Error{ErrorCode::ResourceExhausted, "full"});
+  EXPECT_EQ(failing.get()->status, 503);
+  Answer good = post(usage(1) + "\n" + usage(1), 0, "", kKey);
+  FakeLog::Waiting waiting = log_.next();
+  log_.finish(waiting);
+  EXPECT_EQ(good.get()->body, R"({"accepted":2})");
+}
+
+TEST_F(IngestTest, AReplayOfASkippingRequestCountsWhatWasRejected) {
+  const std::string body = usage(1) + "\nx\ny";
+  Answer first = post(body, 0, "on_invalid=skip", kKey);
+  FakeLog::Waiting waiting = log_.next();
+  EXPECT_EQ(waiting.request.mark->rejected, 2u);
+  EXPECT_TRUE(quarantine_.kept().at(0).has_request);
+  log_.finish(waiting);
+  EXPECT_EQ(first.get()->status, 200);
+  EXPECT_EQ(post(body, 0, "on_invalid=skip", kKey).get()->body,
+            R"({"accepted":1,"rejected":2,"replayed":true})");
+  EXPECT_EQ(quarantine_.kept().size(), 2u);
+}
+
+TEST_F(IngestTest, ThoseWhoWaitForAKeyAreLetGoAtTheEnd) {
+  Answer first = post(usage(1), 0, "", kKey);
+  FakeLog::Waiting waiting = log_.next();
+  Answer second = post(usage(1), 0, "", kKey);
+  Answer probe = post("\n");  // behind it on the same loop
+  EXPECT_EQ(probe.get()->status, 200);
+  threads_.stop_and_join();
+  ingest_.reset();
+  waiting.done({});
+}
+
+TEST_F(IngestTest, MakesABoundTokenWaitThatHasSentTooMuch) {
+  open({.records_per_s = 2});
+  const auto refusal = [this] {
+    http::RequestHead head;
+    head.headers = {{"Content-Type", "application/json"}};
+    head.content_length = 10;
+    return ingest_->refuse(head, identity_);
+  };
+  const std::string text = fmt::format("{0}\n{0}\n{0}\n{0}\n", usage(1));
+  for (const bool bound : {false, true}) {
+    if (bound) identity_.organisation = OrganisationId{1};
+    EXPECT_FALSE(refusal().has_value());
+    Answer answer = post(text + text + text);
+    log_.next().done({});
+    EXPECT_EQ(answer.get()->status, 200);
+    EXPECT_EQ(refusal().has_value(), bound) << "the operator's feed is never held up";
+  }
+  const http::Response response = *refusal();
+  EXPECT_EQ(response.status, 429);
+  ASSERT_EQ(response.headers.size(), 1u);
+  EXPECT_EQ(response.headers[0].first, "Retry-After");
+  EXPECT_GE(std::stoi(response.headers[0].second), 4);
 }
 
 // `records` usage records in lines, packed.
@@ -363,7 +599,7 @@ TEST_F(IngestTest, RefusesByTheHeadAlone) {
 
 TEST_F(IngestTest, DoesNotOpenOverABrokenCatalog) {
   catalog_.set_broken(true);
-  const auto opened = Ingest::open({}, {threads_, log_, catalog_, pool_, metrics_});
+  const auto opened = Ingest::open({}, dependencies());
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code, ErrorCode::Corruption);
 }

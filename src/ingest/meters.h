@@ -19,6 +19,8 @@ class Meters {
     seconds_.observe(seconds);
   }
   void rejected(http::ErrorToken token) { rejected_.at(token).add(); }
+  void quarantined(std::uint64_t records) { quarantined_.add(static_cast<double>(records)); }
+  void replayed() { replayed_.add(); }
   void unpacked(std::uint64_t bytes) { unpacked_bytes_.add(static_cast<double>(bytes)); }
 
  private:
@@ -26,6 +28,8 @@ class Meters {
   Counter events_;
   Counter bytes_;
   Counter unpacked_bytes_;
+  Counter quarantined_;
+  Counter replayed_;
   Histogram seconds_;
   std::unordered_map<http::ErrorToken, Counter> rejected_;
 };

@@ -201,6 +201,7 @@ struct RecordParser::Impl {
   dom::parser fast;
   dom::parser careful;       // for the few records that `fast` cannot judge
   std::string careful_text;  // padded
+  std::optional<OrganisationId> organisation_of_last;
 
   // The record as an object, or why it is none.
   Result<dom::object> read(std::string_view text);
@@ -242,15 +243,23 @@ RecordParser::RecordParser(std::size_t record_bytes_max) : impl_(std::make_uniqu
 
 RecordParser::~RecordParser() = default;
 
+std::optional<OrganisationId> RecordParser::organisation_of_last() const {
+  return impl_->organisation_of_last;
+}
+
 Result<ParsedRecord> RecordParser::parse(Kind kind, std::string_view text) {
   SLUICE_ASSERT(kind == Kind::Usage || kind == Kind::Event);
+  impl_->organisation_of_last.reset();
   Result<dom::object> object = impl_->read(text);
   if (!object) return std::move(object.error());
   const Properties properties(*object);
   ParsedRecord record;
   auto error = kind == Kind::Usage ? read_usage(properties, record.columns)
                                    : read_event(properties, record.columns);
-  if (error) return *std::move(error);
+  if (error) {
+    impl_->organisation_of_last = named_organisation(properties).id;
+    return *std::move(error);
+  }
   record.columns.endpoint_id = id_column<std::int64_t>(
       properties, Endpoint, std::numeric_limits<std::int64_t>::min(), RecordColumns::kAbsent);
   record.organisation = named_organisation(properties);

@@ -42,6 +42,8 @@ class RecordParser {
   // behind it are readable. Kind: Usage or Event. InvalidArgument: not a valid record; the message
   // names the property and the remedy.
   Result<ParsedRecord> parse(Kind kind, std::string_view text);
+  // Of the last call, when it found an object that is no valid record: the organisation it names.
+  std::optional<OrganisationId> organisation_of_last() const;
 
  private:
   struct Impl;

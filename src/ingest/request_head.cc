@@ -95,19 +95,55 @@ std::optional<Refusal> read_organisation_id(std::string_view value,
   return std::nullopt;
 }
 
-std::optional<Refusal> read_query(std::string_view query,
-                                  std::optional<OrganisationId>& organisation) {
+std::optional<Refusal> read_on_invalid(std::string_view value, std::optional<bool>& skip) {
+  if (skip) {
+    return Refusal{ErrorToken::BadQuery, "The query parameter on_invalid is there twice."};
+  }
+  if (value != "skip" && value != "refuse") {
+    return Refusal{ErrorToken::BadQuery, "The query parameter on_invalid must be skip or refuse."};
+  }
+  skip = value == "skip";
+  return std::nullopt;
+}
+
+std::optional<Refusal> read_query(std::string_view query, HeadOptions& options) {
   constexpr std::size_t kShownBytesMax = 100;
+  std::optional<bool> skip;
   while (!query.empty()) {
     std::string_view value = take_until(query, '&');
     if (value.empty()) continue;
     const std::string_view name = take_until(value, '=');
-    if (name != "organisation_id") {
-      return Refusal{ErrorToken::BadQuery,
-                     fmt::format("The query parameter \"{}\" is not known here: leave it out.",
-                                 name.substr(0, kShownBytesMax))};
+    std::optional<Refusal> refusal;
+    if (name == "organisation_id") {
+      refusal = read_organisation_id(value, options.organisation);
+    } else if (name == "on_invalid") {
+      refusal = read_on_invalid(value, skip);
+    } else {
+      refusal = Refusal{ErrorToken::BadQuery,
+                        fmt::format("The query parameter \"{}\" is not known here: leave it out.",
+                                    name.substr(0, kShownBytesMax))};
     }
-    if (auto refusal = read_organisation_id(value, organisation)) return refusal;
+    if (refusal) return refusal;
+  }
+  options.skip_invalid = skip.value_or(false);
+  return std::nullopt;
+}
+
+std::optional<Refusal> read_idempotency_key(const http::RequestHead& head, std::string_view& key) {
+  constexpr std::size_t kKeyBytesMax = 255;
+  const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
+  bool is_given = false;
+  for (const auto& [name, value] : head.headers) {
+    if (!equals_ignoring_case(name, "Idempotency-Key")) continue;
+    key = trimmed(value);
+    if (is_given || key.empty() || key.size() > kKeyBytesMax ||
+        !std::all_of(key.begin(), key.end(), is_printable)) {
+      return Refusal{ErrorToken::BadHeader,
+                     fmt::format("The header Idempotency-Key must be there once and hold 1 to {} "
+                                 "printable ASCII characters.",
+                                 kKeyBytesMax)};
+    }
+    is_given = true;
   }
   return std::nullopt;
 }
@@ -130,7 +166,9 @@ std::variant<HeadOptions, Refusal> read_head(const http::RequestHead& head,
   HeadOptions options;
   if (auto refusal = read_content_type(head, options.framing)) return *std::move(refusal);
   if (auto refusal = read_encoding(head, options.encoding)) return *std::move(refusal);
-  if (auto refusal = read_query(head.query, options.organisation)) return *std::move(refusal);
+  if (auto refusal = read_query(head.query, options)) return *std::move(refusal);
+  if (auto refusal = read_idempotency_key(head, options.idempotency_key))
+    return *std::move(refusal);
   if (identity.bound() && options.organisation && *options.organisation != *identity.organisation) {
     return Refusal{ErrorToken::Forbidden,
                    fmt::format("This token is bound to organisation {} and cannot store records "

@@ -14,6 +14,8 @@ struct HeadOptions {
   Framing framing = Framing::Json;
   Encoding encoding = Encoding::Identity;
   std::optional<OrganisationId> organisation;  // ?organisation_id=
+  bool skip_invalid = false;                   // ?on_invalid=skip
+  std::string_view idempotency_key;            // in the head; "" = none
 };
 
 std::variant<HeadOptions, Refusal> read_head(const http::RequestHead& head,

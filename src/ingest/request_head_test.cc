@@ -134,12 +134,51 @@ TEST_F(RequestHeadTest, ReadsTheQuery) {
        {"organisation_id", "organisation_id=", "organisation_id=x", "organisation_id=-1",
         "organisation_id=1.0", "organisation_id=+1", "organisation_id=9223372036854775808",
         "organisation_id=%31", "organisation_id=1&organisation_id=1", "organisation=1",
-        "on_invalid=skip", "organisation_id=1&dry_run", "Organisation_id=1", "=1"}) {
+        "on_invalid", "on_invalid=Skip", "on_invalid=skip&on_invalid=skip",
+        "organisation_id=1&dry_run", "Organisation_id=1", "=1"}) {
     head_.query = query;
     EXPECT_EQ(refusal(), ErrorToken::BadQuery) << query;
   }
-  head_.query = "organisation_id=1&on_invalid=skip";
-  EXPECT_NE(std::get<Refusal>(read()).message.find("\"on_invalid\""), std::string::npos);
+  head_.query = "organisation_id=1&on_error=skip";
+  EXPECT_NE(std::get<Refusal>(read()).message.find("\"on_error\""), std::string::npos);
+}
+
+TEST_F(RequestHeadTest, SkipsInvalidRecordsOnlyWhenAsked) {
+  with("Content-Type", "application/json");
+  for (const auto& [query, skips] : {std::pair{"", false},
+                                     {"on_invalid=refuse", false},
+                                     {"organisation_id=1&on_invalid=skip", true}}) {
+    head_.query = query;
+    const auto result = read();
+    ASSERT_TRUE(std::holds_alternative<HeadOptions>(result)) << query;
+    EXPECT_EQ(std::get<HeadOptions>(result).skip_invalid, skips) << query;
+  }
+}
+
+TEST_F(RequestHeadTest, ReadsTheIdempotencyKey) {
+  const auto with_key = [this](std::string_view key) {
+    head_.headers = {{"Content-Type", "application/json"}, {"idempotency-key", key}};
+  };
+  with("Content-Type", "application/json");
+  EXPECT_EQ(std::get<HeadOptions>(read()).idempotency_key, "");
+  const std::string longest(255, '~');
+  for (const std::string_view key : {std::string_view("a"), std::string_view(longest),
+                                     std::string_view("with blanks, \"quotes\"")}) {
+    with_key(key);
+    ASSERT_TRUE(std::holds_alternative<HeadOptions>(read())) << key;
+    EXPECT_EQ(std::get<HeadOptions>(read()).idempotency_key, key);
+  }
+  const std::string too_long(256, '~');
+  for (const std::string_view key :
+       {std::string_view(""), std::string_view(" \t"), std::string_view(too_long),
+        std::string_view("a\tb"), std::string_view("caf\xc3\xa9"), std::string_view("\x7f")}) {
+    with_key(key);
+    ASSERT_EQ(refusal(), ErrorToken::BadHeader) << key;
+    EXPECT_NE(std::get<Refusal>(read()).message.find("Idempotency-Key"), std::string::npos);
+  }
+  head_.headers = {
+      {"Content-Type", "application/json"}, {"Idempotency-Key", "a"}, {"Idempotency-Key", "a"}};
+  EXPECT_EQ(refusal(), ErrorToken::BadHeader);
 }
 
 TEST_F(RequestHeadTest, KeepsABoundTokenToItsOrganisation) {

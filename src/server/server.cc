@@ -95,6 +95,7 @@ struct Server::Graph {
   IoThreads threads;
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<WorkerPool> catalog_pool;
+  std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<recordlog::LocalLog> log;
   connectors::inspector::Store inspector{metrics};
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
@@ -118,6 +119,11 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   if (!opened_catalog) return opened_catalog.error();
   catalog = std::move(*opened_catalog);
   catalog_pool = std::make_unique<WorkerPool>("catalog", kCatalogThreads);
+
+  auto opened_quarantine = catalog::open_quarantine(quarantine_path(settings.data_dir),
+                                                    settings.quarantine_bytes_max, metrics);
+  if (!opened_quarantine) return opened_quarantine.error();
+  quarantine = std::move(*opened_quarantine);
 
   recordlog::LocalSettings log_settings;
   log_settings.directory = log_directory(settings.data_dir);
@@ -156,11 +162,14 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
 
 Result<void> Server::Graph::open_front(const Settings& settings) {
   const std::string& installation = data_directory->installation();
-  auto opened = ingest::Ingest::open({.body_bytes_max = settings.body_bytes_max,
-                                      .record_bytes_max = settings.record_bytes_max,
-                                      .redact_tokens = settings.redact_tokens,
-                                      .installation = installation},
-                                     {threads, *log, *catalog, *catalog_pool, metrics});
+  auto opened =
+      ingest::Ingest::open({.body_bytes_max = settings.body_bytes_max,
+                            .record_bytes_max = settings.record_bytes_max,
+                            .redact_tokens = settings.redact_tokens,
+                            .installation = installation,
+                            .rates = {.records_per_s = settings.ingest_records_per_s,
+                                      .bytes_per_s = settings.ingest_bytes_per_s}},
+                           {threads, *log, *catalog, *catalog_pool, metrics, *quarantine, clock});
   if (!opened) return opened.error();
   ingest = std::move(*opened);
 
@@ -171,7 +180,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
                     .public_url = settings.public_url,
                     .record_body_bytes_max = settings.body_bytes_max},
       api::Dependencies{threads, clock, *catalog, *catalog_pool, *dispatch, *log, *ingest, metrics,
-                        connectors::connector_table(), connector_contexts},
+                        connectors::connector_table(), connector_contexts, *quarantine},
       *key);
 
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);
