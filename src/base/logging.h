@@ -9,7 +9,7 @@
 
 namespace sluice::logging {
 
-enum class Level : std::uint8_t { Debug, Info, Warn, Error };
+enum class Level : std::uint8_t { Debug, Info, Warn, Error, Off };
 
 struct Field {
   Field(std::string_view key_in, std::string_view text) : key(key_in), value(text) {}

@@ -57,13 +57,16 @@ struct Stream {
   StreamStatus status_before_pause = StreamStatus::Running;  // what resuming goes back to
   std::string last_error;                                    // "" = none
   std::optional<int> remote_status;
-  Offset start;                // the cursor it was created with
+  Offset start;                // the cursor it was created with, or last left Disabled with
   std::uint32_t revision = 1;  // grows when a frozen batch is let go: part of webhook-id
   // Grow with each change of what selects the records and of what shapes or receives their bytes
   // (size, format, the destination's target): a batch frozen under another one is let go.
   std::uint32_t filter_revision = 0;
   std::uint32_t render_revision = 0;
-  std::uint32_t settings_revision = 0;  // grows with every change_stream()
+  std::uint32_t settings_revision = 0;     // grows with every change_stream()
+  std::uint32_t destination_revision = 0;  // settings_revision that brought `destination`
+  std::uint32_t applied_revision = 0;      // settings_revision that `status` came about under
+  std::uint32_t failing_s = 0;  // without success so far: what counts for delivery.error_after_s
   WallTime created;
   WallTime updated;
 };
@@ -109,8 +112,8 @@ class Catalog {
   // The API's half of a stream: a change of its settings; sets `updated`. NotFound, Conflict.
   virtual Result<Stream> change_stream(OrganisationId organisation, StreamId id,
                                        const StreamChange& change, WallTime now) = 0;
-  // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, revision and
-  // nothing else; sets `updated`. NotFound.
+  // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, start,
+  // revision, applied_revision, failing_s and nothing else; sets `updated`. NotFound.
   virtual Result<Stream> update_stream(const Stream& stream, WallTime now) = 0;
   // NotFound when there is none.
   virtual Result<void> delete_stream(OrganisationId organisation, StreamId id) = 0;

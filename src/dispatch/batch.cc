@@ -1,8 +1,58 @@
 #include "dispatch/batch.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace sluice::dispatch {
+namespace {
+
+// A batch's runs of a chunk are copied when they are less than this part of it.
+constexpr std::uint64_t kWorthKeeping = 4;
+
+ChunkPtr copy_of(const connectors::RecordRun& run) {
+  const recordlog::Chunk& from = *run.chunk;
+  const std::string_view joined = run.joined();
+  const std::size_t columns_bytes = run.count() * sizeof(RecordColumns);
+  const std::size_t starts_bytes = (run.count() + 1) * sizeof(std::uint32_t);
+  auto copy = std::make_shared<recordlog::Chunk>();
+  // Columns first: they need the greatest alignment, which new[] gives.
+  copy->storage = std::make_unique<std::byte[]>(columns_bytes + starts_bytes + joined.size());
+  auto* columns = reinterpret_cast<RecordColumns*>(copy->storage.get());
+  auto* starts = reinterpret_cast<std::uint32_t*>(copy->storage.get() + columns_bytes);
+  auto* bytes = reinterpret_cast<char*>(copy->storage.get() + columns_bytes + starts_bytes);
+  std::copy_n(from.columns.data() + run.begin, run.count(), columns);
+  for (std::uint32_t i = 0; i <= run.count(); ++i) {
+    starts[i] = from.starts[run.begin + i] - from.starts[run.begin];
+  }
+  std::memcpy(bytes, joined.data(), joined.size());
+  copy->organisation = from.organisation;
+  copy->kind = from.kind;
+  copy->first = plus(from.first, run.begin);
+  copy->stored = from.stored;
+  copy->joined = {bytes, joined.size()};
+  copy->starts = {starts, run.count() + 1};
+  copy->columns = {columns, run.count()};
+  return copy;
+}
+
+// The batch's last runs, which are of `chunk`.
+void copy_if_sparse(Batch& batch, const recordlog::Chunk& chunk) {
+  auto& runs = batch.records.runs;
+  std::uint64_t bytes = 0;
+  auto first = runs.end();
+  for (; first != runs.begin() && std::prev(first)->chunk.get() == &chunk; --first) {
+    const connectors::RecordRun& run = *std::prev(first);
+    bytes += run.joined().size() + run.count() * (sizeof(RecordColumns) + sizeof(std::uint32_t)) +
+             sizeof(recordlog::Chunk);
+  }
+  if (first == runs.end() || bytes * kWorthKeeping > memory_of(chunk)) return;
+  batch.memory_bytes -= memory_of(chunk);
+  batch.memory_bytes += bytes;
+  for (auto run = first; run != runs.end(); ++run) *run = {copy_of(*run), 0, run->count()};
+}
+
+}  // namespace
 
 std::uint64_t memory_of(const recordlog::Chunk& chunk) {
   return chunk.joined.size() + chunk.columns.size_bytes() + chunk.starts.size_bytes();
@@ -40,6 +90,43 @@ std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t be
   }
   batch.full = stop < end || batch.records.records >= limits.records_max;
   return stop;
+}
+
+Selection::Selection(std::shared_ptr<const filters::Filter> filter, filters::Evaluator* evaluator)
+    : filter_(filter && !filter->passes_all() ? std::move(filter) : nullptr),
+      evaluator_(evaluator) {}
+
+void Selection::take(Batch& batch, ChunkPart& part, const connectors::BatchLimits& limits) const {
+  while (!part.empty() && !batch.full) {
+    if (part.begin >= part.passing) find_passing(part, limits.records_max - batch.records.records);
+    if (part.begin == part.passing) continue;
+    part.begin = take_records(batch, part.chunk, part.begin, part.passing, limits);
+  }
+  if (filter_ != nullptr) copy_if_sparse(batch, *part.chunk);
+}
+
+// At most `room` records, more would not be taken. Leaves `begin` at the first of them, or where
+// nothing is known beyond.
+void Selection::find_passing(ChunkPart& part, std::uint32_t room) const {
+  if (filter_ == nullptr) {
+    part.passing = part.known = part.end;
+    return;
+  }
+  const auto passes = [&](std::uint32_t i) {
+    return evaluator_->passes(*filter_, part.chunk->kind, part.chunk->columns[i],
+                              part.chunk->record(i));
+  };
+  part.begin = std::max(part.begin, part.known);
+  while (part.begin < part.end && !passes(part.begin)) ++part.begin;
+  part.passing = part.known = part.begin;
+  if (part.empty()) return;
+  const std::uint32_t stop = part.begin + std::min(room, part.end - part.begin);
+  part.passing = part.known = part.begin + 1;
+  while (part.passing < stop) {
+    ++part.known;
+    if (!passes(part.passing)) return;
+    ++part.passing;
+  }
 }
 
 }  // namespace sluice::dispatch

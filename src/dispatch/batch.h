@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "connectors/connector.h"
+#include "filters/filter.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::dispatch {
@@ -44,6 +45,36 @@ struct Batch {
 // goes alone. Returns the first that was not taken; sets `full` when it can tell.
 std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t begin,
                            std::uint32_t end, const connectors::BatchLimits& limits);
+
+// Records [begin, end) of a chunk, which are still to be looked at or taken.
+struct ChunkPart {
+  ChunkPtr chunk;
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+  // As far as the filter was asked: up to `passing` they pass, from there up to `known` they do
+  // not. No record is asked about twice.
+  std::uint32_t passing = 0;
+  std::uint32_t known = 0;
+
+  bool empty() const { return begin == end; }
+};
+
+// What a stream wants of the records of its kinds.
+class Selection {
+ public:
+  // `filter` null: everything. `evaluator` is the stream's loop's.
+  Selection(std::shared_ptr<const filters::Filter> filter, filters::Evaluator* evaluator);
+
+  // Moves what passes from the front of `part` to `batch`, until one of them is exhausted. A batch
+  // that takes little of a chunk gets copies, so that it does not hold on to all of it.
+  void take(Batch& batch, ChunkPart& part, const connectors::BatchLimits& limits) const;
+
+ private:
+  void find_passing(ChunkPart& part, std::uint32_t room) const;
+
+  std::shared_ptr<const filters::Filter> filter_;  // null: everything passes
+  filters::Evaluator* evaluator_;
+};
 
 // What a chunk takes in memory.
 std::uint64_t memory_of(const recordlog::Chunk& chunk);

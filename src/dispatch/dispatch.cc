@@ -92,6 +92,15 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
   Awaitable<Result<StreamSnapshot>> change(const catalog::Stream& changed) override {
     const Runner runner = find(changed.id);
     if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(changed.id);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] {
+        runner->change(changed, loop->context());
+        report({});
+      });
+    };
+    const Result<void> done = co_await await_done(std::move(start));
+    if (!done) co_return done.error();
     co_return runner->snapshot();
   }
 

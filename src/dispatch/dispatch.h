@@ -24,14 +24,16 @@ namespace sluice::dispatch {
 // A stream as it stands; the API's `progress` and the metrics are made from it.
 struct StreamSnapshot {
   catalog::StreamStatus status = catalog::StreamStatus::Running;
-  std::string last_error;                // "" = none
-  std::optional<int> remote_status;      // of the last attempt
-  std::uint64_t delivered = 0;           // records, since the stream was created
-  std::uint64_t aged_out = 0;            // offsets that retention took before they were delivered
-  std::uint64_t damaged = 0;             // offsets that the log lost to damage
-  std::uint64_t dropped = 0;             // offsets that passed while the stream was Disabled
-  Offset next_offset;                    // the cursor
-  std::uint64_t lag_records = 0;         // offsets of the organisation behind the cursor
+  std::string last_error;            // "" = none
+  std::optional<int> remote_status;  // of the last attempt
+  std::uint64_t delivered = 0;       // records, since the stream was created
+  std::uint64_t aged_out = 0;        // offsets that retention took before they were delivered
+  std::uint64_t damaged = 0;         // offsets that the log lost to damage
+  std::uint64_t dropped = 0;         // offsets that passed while the stream was Disabled
+  Offset next_offset;                // the cursor
+  // Offsets of the organisation from the cursor on. Records that the stream does not want count
+  // until it has passed over them, which one that waits or stands still has not.
+  std::uint64_t lag_records = 0;
   std::int64_t lag_s = 0;                // age of the oldest undelivered record; 0 = none
   std::optional<WallTime> next_attempt;  // while it waits after a failure
 };

@@ -22,7 +22,7 @@ DispatchLoop::DispatchLoop(boost::asio::io_context& loop, connectors::ConnectorC
 void DispatchLoop::begin(std::shared_ptr<StreamRunner> runner) {
   // Before it looks at the log's end: what comes later is in the inbox.
   runners_[runner->organisation()].push_back(runner);
-  runner->begin(context_);
+  runner->begin(context_, evaluator_);
   if (stopping_) runner->stop();
 }
 

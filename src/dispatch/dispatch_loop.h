@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "dispatch/stream_runner.h"
+#include "filters/filter.h"
 
 namespace sluice::dispatch {
 
@@ -22,6 +23,8 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
                std::shared_ptr<Shared> shared);
 
   boost::asio::io_context& loop() { return loop_; }
+
+  const connectors::ConnectorContext& context() const { return context_; }
 
   void begin(std::shared_ptr<StreamRunner> runner);
   void forget(const StreamRunner& runner);
@@ -44,6 +47,7 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   boost::asio::io_context& loop_;
   const connectors::ConnectorContext context_;
   const std::shared_ptr<Shared> shared_;
+  filters::Evaluator evaluator_;
 
   std::unordered_map<OrganisationId, Runners> runners_;
   std::deque<std::shared_ptr<StreamRunner>> reads_;  // at most one entry a runner

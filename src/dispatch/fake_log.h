@@ -1,6 +1,6 @@
 #pragma once
 // A record log in memory for this folder's tests: chunks as they were stored, each of which can be
-// aged out or damaged. Threads: any.
+// aged out or damaged. A record that begins with a digit has it as its type id. Threads: any.
 
 #include <algorithm>
 #include <cstring>
@@ -30,7 +30,10 @@ inline std::shared_ptr<const recordlog::Chunk> make_chunk(OrganisationId organis
     storage->joined += record;
   }
   storage->starts.push_back(static_cast<std::uint32_t>(storage->joined.size() + 1));
-  storage->columns.resize(records.size());
+  for (const std::string& record : records) {
+    RecordColumns& columns = storage->columns.emplace_back();
+    if (!record.empty() && record[0] >= '0' && record[0] <= '9') columns.type_id = record[0] - '0';
+  }
   auto* chunk = new recordlog::Chunk;
   chunk->organisation = organisation;
   chunk->kind = kind;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "stream-";
 constexpr std::string_view kSuffix = ".log";
-constexpr std::size_t kReadSlots = 8192;  // 704 KiB at a time
+constexpr std::size_t kReadSlots = 8192;  // 1 MiB at a time
 
 std::optional<std::uint64_t> sequence_of(std::string_view name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
@@ -48,6 +48,7 @@ Result<std::unique_ptr<Journal>> Journal::open(std::string directory, FileSystem
                                                Metrics& metrics, Options options) {
   std::unique_ptr<Journal> journal(new Journal(std::move(directory), fs, metrics, options));
   if (auto recovered = journal->recover(); !recovered) return recovered.error();
+  if (!options.own_thread) return journal;
   journal->thread_ = std::thread([raw = journal.get()] {
     pthread_setname_np(pthread_self(), "journal");
     raw->run();
@@ -107,10 +108,7 @@ Result<void> Journal::recover_file(std::uint64_t sequence) {
         const std::span<const char, kJournalSlotBytes> slot(buffer.data() + at, kJournalSlotBytes);
         if (position + at == 0) {
           const JournalHeader header = check_journal_header(slot, sequence);
-          if (header == JournalHeader::NewerVersion) {
-            return Error{ErrorCode::Corruption,
-                         path_of(sequence) + " was written by a newer version of Sluice"};
-          }
+          if (auto known = check_version(header, sequence); !known) return known;
           is_good = header == JournalHeader::Good;
         } else if (const auto entry = decode(slot, sequence)) {
           apply(*entry);
@@ -131,6 +129,20 @@ Result<void> Journal::recover_file(std::uint64_t sequence) {
   } else {
     logging::error("stream journal file is damaged; some batches may be sent again",
                    {{"path", path_of(sequence)}, {"position", *first_bad}});
+  }
+  return {};
+}
+
+Result<void> Journal::check_version(JournalHeader header, std::uint64_t sequence) const {
+  if (header == JournalHeader::NewerVersion) {
+    return Error{ErrorCode::Corruption,
+                 path_of(sequence) + " was written by a newer version of Sluice: use that one"};
+  }
+  if (header == JournalHeader::OlderVersion) {
+    return Error{ErrorCode::Corruption,
+                 path_of(sequence) +
+                     " has format 1, from before the first release, which this version of Sluice "
+                     "does not read: begin with a new data directory"};
   }
   return {};
 }
@@ -179,14 +191,17 @@ std::optional<JournalEntry> Journal::recovered(StreamId stream) const {
 }
 
 void Journal::append(const JournalEntry& entry, Done done) {
+  Group group;
   {
     MutexLock lock(mutex_);
     if (!stopping_) {
       waiting_.push_back({entry, std::move(done)});
       if (waiting_.size() == 1) changed_.notify_one();
-      return;
+      if (options_.own_thread) return;
+      group.swap(waiting_);
     }
   }
+  if (!group.empty()) return commit(std::move(group));
   if (done) done(Error{ErrorCode::Cancelled, "the stream journal is closed"});
 }
 

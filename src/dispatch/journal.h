@@ -34,10 +34,12 @@ class Journal {
   struct Options {
     // A file is compacted when it is larger than this and than four times its live state.
     std::uint64_t compact_bytes = 4 * 1024 * 1024;
+    // False, for the simulator: append() commits before it returns, on the calling thread.
+    bool own_thread = true;
   };
 
   // Reads what is there. Damage is copied to <directory>/quarantine, logged and passed over. Io:
-  // the directory cannot be made or listed. Corruption: written by a newer version of Sluice.
+  // the directory cannot be made or listed. Corruption: written by another version of Sluice.
   static Result<std::unique_ptr<Journal>> open(std::string directory, FileSystem& fs,
                                                Metrics& metrics, Options options);
   static Result<std::unique_ptr<Journal>> open(std::string directory, FileSystem& fs,
@@ -69,6 +71,7 @@ class Journal {
   Journal(std::string directory, FileSystem& fs, Metrics& metrics, Options options);
   Result<void> recover();
   Result<void> recover_file(std::uint64_t sequence);
+  Result<void> check_version(JournalHeader header, std::uint64_t sequence) const;
   void quarantine(const File& file, std::uint64_t sequence, std::uint64_t from);
   void move_to_quarantine(std::uint64_t sequence);
   void apply(const JournalEntry& entry);

@@ -11,9 +11,10 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "slots are little-endian");
 
-constexpr std::string_view kMagic = "SLUJRNL1";
+constexpr std::string_view kMagic = "SLUJRNL2";
 constexpr std::string_view kMagicOfAnyVersion = "SLUJRNL";
-constexpr std::size_t kChecksumAt = 80;
+constexpr std::size_t kChecksumAt = 120;
+constexpr std::size_t kChecksumOfVersion1At = 80;
 constexpr std::uint8_t kHasPrevious = 1;
 
 // As it lies on disk; no padding.
@@ -25,29 +26,27 @@ struct RawEntry {
   std::uint64_t delivered;
   std::uint64_t aged_out;
   std::uint64_t damaged;
+  std::uint64_t dropped;
   std::uint32_t revision;
   std::uint32_t records;
   std::uint32_t filter_revision;
   std::uint32_t render_revision;
   std::uint8_t kind;
   std::uint8_t flags;
-  std::uint8_t reserved[6];
+  std::uint8_t reserved[38];
 };
 static_assert(sizeof(RawEntry) == kChecksumAt);
 
-std::uint64_t checksum(const char* slot, std::uint64_t sequence) {
-  return XXH3_64bits_withSeed(slot, kChecksumAt, sequence);
-}
-
 void seal(JournalSlot& slot, std::uint64_t sequence) {
-  const std::uint64_t sum = checksum(slot.data(), sequence);
+  const std::uint64_t sum = XXH3_64bits_withSeed(slot.data(), kChecksumAt, sequence);
   std::memcpy(slot.data() + kChecksumAt, &sum, sizeof sum);
 }
 
-bool sealed(std::span<const char, kJournalSlotBytes> slot, std::uint64_t sequence) {
+bool sealed(std::span<const char, kJournalSlotBytes> slot, std::uint64_t sequence,
+            std::size_t checksum_at = kChecksumAt) {
   std::uint64_t sum;
-  std::memcpy(&sum, slot.data() + kChecksumAt, sizeof sum);
-  return sum == checksum(slot.data(), sequence);
+  std::memcpy(&sum, slot.data() + checksum_at, sizeof sum);
+  return sum == XXH3_64bits_withSeed(slot.data(), checksum_at, sequence);
 }
 
 }  // namespace
@@ -61,6 +60,7 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence) {
       .delivered = entry.delivered,
       .aged_out = entry.aged_out,
       .damaged = entry.damaged,
+      .dropped = entry.dropped,
       .revision = entry.revision,
       .records = entry.records,
       .filter_revision = entry.filter_revision,
@@ -95,6 +95,7 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
   entry.delivered = raw.delivered;
   entry.aged_out = raw.aged_out;
   entry.damaged = raw.damaged;
+  entry.dropped = raw.dropped;
   entry.filter_revision = raw.filter_revision;
   entry.render_revision = raw.render_revision;
   return entry;
@@ -111,10 +112,12 @@ JournalSlot encode_journal_header(std::uint64_t sequence) {
 JournalHeader check_journal_header(std::span<const char, kJournalSlotBytes> slot,
                                    std::uint64_t sequence) {
   const std::string_view magic(slot.data(), kMagic.size());
-  if (!sealed(slot, sequence) || !magic.starts_with(kMagicOfAnyVersion)) {
-    return JournalHeader::Damaged;
+  if (!magic.starts_with(kMagicOfAnyVersion)) return JournalHeader::Damaged;
+  if (sealed(slot, sequence)) {
+    return magic == kMagic ? JournalHeader::Good : JournalHeader::NewerVersion;
   }
-  return magic == kMagic ? JournalHeader::Good : JournalHeader::NewerVersion;
+  const bool older = magic < kMagic && sealed(slot, sequence, kChecksumOfVersion1At);
+  return older ? JournalHeader::OlderVersion : JournalHeader::Damaged;
 }
 
 }  // namespace sluice::dispatch

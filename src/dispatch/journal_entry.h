@@ -29,12 +29,13 @@ struct JournalEntry {
   std::uint64_t delivered = 0;     // the stream's counts up to `cursor`
   std::uint64_t aged_out = 0;
   std::uint64_t damaged = 0;
+  std::uint64_t dropped = 0;
   std::uint32_t filter_revision = 0;
   std::uint32_t render_revision = 0;
   friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
 };
 
-inline constexpr std::size_t kJournalSlotBytes = 88;
+inline constexpr std::size_t kJournalSlotBytes = 128;
 using JournalSlot = std::array<char, kJournalSlotBytes>;
 
 // `sequence` is the file's: a slot is good in its own file only.
@@ -45,7 +46,7 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
 
 // A file's first slot.
 JournalSlot encode_journal_header(std::uint64_t sequence);
-enum class JournalHeader : std::uint8_t { Good, Damaged, NewerVersion };
+enum class JournalHeader : std::uint8_t { Good, Damaged, OlderVersion, NewerVersion };
 JournalHeader check_journal_header(std::span<const char, kJournalSlotBytes> slot,
                                    std::uint64_t sequence);
 

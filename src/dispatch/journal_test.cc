@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include <cstring>
 #include <filesystem>
@@ -88,6 +89,7 @@ TEST(JournalEntryBytes, EveryMemberComesBack) {
   entry.delivered = 5;
   entry.aged_out = 6;
   entry.damaged = 7;
+  entry.dropped = 10;
   entry.filter_revision = 8;
   entry.render_revision = 9;
   EXPECT_EQ(decode(encode(entry, 1), 1), entry);
@@ -111,7 +113,7 @@ TEST(JournalEntryBytes, AreThoseOfTheFormatsExample) {
   JournalEntry entry = boundary(12, 3000, 3399);
   entry.previous = Offset{2999};
   entry.delivered = 3000;
-  entry.render_revision = 1;
+  entry.render_revision = 1 << 24;
   std::string hex;
   for (const char byte : encode(entry, 1)) {
     constexpr char kDigits[] = "0123456789abcdef";
@@ -126,14 +128,15 @@ TEST(JournalEntryBytes, AreThoseOfTheFormatsExample) {
             "b80b000000000000"
             "0000000000000000"
             "0000000000000000"
+            "0000000000000000"
             "01000000"
             "90010000"
             "00000000"
-            "01000000"
+            "00000001"
             "01"
             "01"
-            "000000000000"
-            "959b7aff7e6c492f");
+            "0000000000000000000000000000000000000000000000000000000000000000000000000000"
+            "54cebd5270e0bb18");
 }
 
 TEST_F(JournalTest, NewestEntryOfAStreamIsItsState) {
@@ -222,12 +225,30 @@ TEST_F(JournalTest, FileOfANewerVersionStopsTheStart) {
   }
   // An entry whose first bytes read as a newer version's magic: sealed as any slot is.
   std::uint64_t magic = 0;
-  std::memcpy(&magic, "SLUJRNL2", sizeof magic);
+  std::memcpy(&magic, "SLUJRNL3", sizeof magic);
   const JournalSlot newer = encode(cursor(magic, 1), 1);
   overwrite(files().at(0), 0, {newer.data(), newer.size()});
   const auto journal = Journal::open(directory_, posix_file_system(), metrics_);
   ASSERT_FALSE(journal.has_value());
   EXPECT_EQ(journal.error().code, ErrorCode::Corruption);
+}
+
+// The first 88 bytes of a file as the format's first version wrote it.
+TEST_F(JournalTest, FileOfTheFirstVersionStopsTheStartAndSaysWhatToDo) {
+  stdfs::create_directories(directory_);
+  constexpr std::uint64_t kSequence = 1;
+  std::string file(88 * 2, '\0');
+  std::memcpy(file.data(), "SLUJRNL1", 8);
+  std::memcpy(file.data() + 8, &kSequence, sizeof kSequence);
+  const std::uint64_t sum = XXH3_64bits_withSeed(file.data(), 80, kSequence);
+  std::memcpy(file.data() + 80, &sum, sizeof sum);
+  const std::string path = directory_ + "/stream-00000000000000000001.log";
+  std::ofstream(path, std::ios::binary) << file;
+  const auto journal = Journal::open(directory_, posix_file_system(), metrics_);
+  ASSERT_FALSE(journal.has_value());
+  EXPECT_EQ(journal.error().code, ErrorCode::Corruption);
+  EXPECT_NE(journal.error().message.find(path), std::string::npos);
+  EXPECT_NE(journal.error().message.find("begin with a new data directory"), std::string::npos);
 }
 
 TEST_F(JournalTest, CompactionKeepsTheNewestStateInOneSmallFile) {

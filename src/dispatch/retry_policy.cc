@@ -33,6 +33,11 @@ void FailureClock::start(SteadyTime now) {
   since_ = now;
 }
 
+void FailureClock::start_at(std::chrono::seconds elapsed, SteadyTime now) {
+  start(now);
+  before_hold_ = elapsed;
+}
+
 void FailureClock::hold(SteadyTime now) {
   if (!since_) return;
   before_hold_ += now - *since_;
@@ -46,6 +51,11 @@ void FailureClock::go_on(SteadyTime now) {
 std::optional<SteadyTime> FailureClock::reaches(std::chrono::milliseconds limit) const {
   if (!since_) return std::nullopt;
   return *since_ + (limit - before_hold_);
+}
+
+std::chrono::seconds FailureClock::elapsed(SteadyTime now) const {
+  const auto running = since_ ? now - *since_ : std::chrono::nanoseconds{0};
+  return std::chrono::duration_cast<std::chrono::seconds>(before_hold_ + running);
 }
 
 }  // namespace sluice::dispatch

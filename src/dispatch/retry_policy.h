@@ -24,11 +24,14 @@ Milliseconds retry_wait(const DeliverySettings& settings, const FailedAttempt& f
 class FailureClock {
  public:
   void start(SteadyTime now);  // no effect while it runs or is held
+  // Goes on where a former process was.
+  void start_at(std::chrono::seconds elapsed, SteadyTime now);
   void hold(SteadyTime now);
   void go_on(SteadyTime now);
   void reset() { *this = FailureClock{}; }
   // When `limit` will have been reached; nullopt while it does not run.
   std::optional<SteadyTime> reaches(std::chrono::milliseconds limit) const;
+  std::chrono::seconds elapsed(SteadyTime now) const;
 
  private:
   bool started_ = false;

@@ -33,15 +33,23 @@ void sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
 
 StreamMachine::StreamMachine(Options options, Start start)
     : options_(std::move(options)),
+      settings_(options_.settings),
+      selection_(settings_.filter, options_.evaluator),
       status_(start.status == StreamStatus::Pending ? StreamStatus::Running : start.status),
       before_pause_(start.before_pause),
       last_error_(std::move(start.last_error)),
       remote_status_(start.remote_status),
       revision_(start.revision),
       cursor_(start.cursor),
+      start_(start.cursor),
       end_(start.end),
       read_at_(start.cursor),
+      failed_before_(start.failing),
       saved_cursor_(start.cursor) {
+  if (start.new_destination && status_ == StreamStatus::Error) {
+    status_ = StreamStatus::Running;
+    last_error_.clear();
+  }
   if (!start.entry) {
     // Else a next life could not tell that its formatter is another.
     freeze_next_ = true;
@@ -52,14 +60,21 @@ StreamMachine::StreamMachine(Options options, Start start)
   saved_cursor_ = cursor_;
   previous_ = entry.previous;
   delivered_ = entry.delivered;
+  dropped_ = entry.dropped;
   losses_ = {entry.aged_out, entry.damaged};
   revision_ = std::max(start.revision, entry.revision);
-  if (entry.filter_revision != options_.filter_revision ||
-      entry.render_revision != options_.render_revision) {
+  if (entry.filter_revision != settings_.filter_revision ||
+      entry.render_revision != settings_.render_revision) {
     // What was sent since under the old ids had other bytes.
     ++revision_;
   }
   freeze_next_ = revision_ != entry.revision;
+  if (start_ > cursor_) {
+    // It was Disabled, and the journal missed how far.
+    drop_to_ = start_;
+    drop();
+    return;
+  }
   if (entry.kind != JournalEntry::Kind::Boundary || freeze_next_) return;
   head_.emplace();
   head_->records.first = entry.cursor;
@@ -79,7 +94,10 @@ Actions StreamMachine::finish(SteadyTime now) {
 
 // Does all that the state allows; each step may make the next one possible.
 void StreamMachine::advance(SteadyTime now) {
-  if (status_ == StreamStatus::Running) check_health(now);
+  if (change_ && !head_busy()) apply_change(now);
+  if (status_ == StreamStatus::Disabled) drop_to_ = end_;
+  if (drop_to_ && !head_busy()) drop();
+  if (running()) check_health(now);
   if (!running()) {
     if (!sending()) release_memory();
   } else if (!own_fault_until_) {
@@ -94,6 +112,10 @@ void StreamMachine::advance(SteadyTime now) {
 
 Actions StreamMachine::begin(SteadyTime now) {
   not_before_ = now;
+  if (failed_before_ > failed_before_.zero()) {
+    failure_clock_.start_at(failed_before_, now);
+    if (status_ != StreamStatus::Running) failure_clock_.hold(now);
+  }
   return finish(now);
 }
 
@@ -115,7 +137,7 @@ std::optional<SteadyTime> StreamMachine::wake_at() const {
       if (!reload_) {
         sooner(at, head_->attempts == 0 ? std::max(not_before_, interval_over()) : not_before_);
       }
-      sooner(at, failure_clock_.reaches(options_.delivery.error_after));
+      if (head_->attempts > 0) sooner(at, failure_clock_.reaches(settings_.delivery.error_after));
     } else if (!head_ && !next_.empty() && caught_up()) {
       sooner(at, std::max(linger_over(), interval_over()));
     }
@@ -128,20 +150,21 @@ std::optional<SteadyTime> StreamMachine::wake_at() const {
 
 std::optional<Offset> StreamMachine::wants_read() const {
   if (own_fault_until_ || stopping_) return std::nullopt;
-  if (status_ != StreamStatus::Running) {
+  if (status_ == StreamStatus::Disabled) return std::nullopt;
+  if (!running()) {
     // Once, to know how old the oldest waiting record is.
     const bool look = !sending() && !oldest_stored_ && !peeked_ && cursor_ < end_;
     return look ? std::optional(cursor_) : std::nullopt;
   }
   if (reload_) return load_at_;
-  if (may_gather() && !next_.full && !carry_.chunk && read_at_ < end_) return read_at_;
+  if (may_gather() && !next_.full && carry_.empty() && read_at_ < end_) return read_at_;
   return std::nullopt;
 }
 
 Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, SteadyTime now) {
   const std::optional<Offset> asked = wants_read();
   SLUICE_ASSERT(asked.has_value());
-  const bool looking = status_ != StreamStatus::Running;
+  const bool looking = !running();
   if (looking) peeked_ = true;
   if (!result) {
     if (looking) return finish(now);
@@ -177,11 +200,12 @@ bool StreamMachine::may_gather() const {
 }
 
 void StreamMachine::gather() {
-  if (!carry_.chunk || next_.full || !may_gather()) return;
-  const std::uint32_t end = carry_.chunk->count();
-  carry_.begin = take_records(next_, carry_.chunk, carry_.begin, end, options_.limits);
-  if (!head_) oldest_stored_ = next_.stored;
-  if (carry_.begin == end) carry_ = {};
+  if (carry_.empty() || next_.full || !may_gather()) return;
+  const WallTime stored = carry_.chunk->stored;
+  selection_.take(next_, carry_, settings_.limits);
+  // Where nothing passes, the age of what is passed over tells how far the stream is behind.
+  if (!head_) oldest_stored_ = next_.empty() ? stored : next_.stored;
+  if (carry_.empty()) carry_ = {};
 }
 
 void StreamMachine::gathered(const recordlog::ReadResult& result) {
@@ -190,16 +214,17 @@ void StreamMachine::gathered(const recordlog::ReadResult& result) {
   if (result.chunk && result.chunk->end() > read_at_) {
     const std::uint64_t first = result.chunk->first.value();
     const std::uint64_t skip = std::max(read_at_.value(), first) - first;
-    carry_ = {result.chunk, static_cast<std::uint32_t>(skip)};
+    carry_ = {result.chunk, static_cast<std::uint32_t>(skip), result.chunk->count()};
   }
   read_at_ = std::max(read_at_, result.resume);
 }
 
-// With no batch open, records of other kinds, gaps and losses move the cursor.
+// With no batch open, records that are not wanted, gaps and losses move the cursor.
 void StreamMachine::pass_over_unwanted() {
-  if (head_ || !next_.empty() || carry_.chunk) return;
+  if (head_ || !next_.empty() || !carry_.empty()) return;
   losses_.add(std::exchange(next_.before, Losses{}));
   cursor_ = read_at_;
+  if (caught_up()) oldest_stored_.reset();
 }
 
 bool StreamMachine::may_close(SteadyTime now) {
@@ -233,11 +258,11 @@ void StreamMachine::forget_gathered() {
 
 SteadyTime StreamMachine::linger_over() const {
   SLUICE_ASSERT(sendable_since_.has_value());
-  return *sendable_since_ + options_.delivery.linger;
+  return *sendable_since_ + settings_.delivery.linger;
 }
 
 SteadyTime StreamMachine::interval_over() const {
-  return last_begin_ ? *last_begin_ + options_.delivery.interval : SteadyTime::min();
+  return last_begin_ ? *last_begin_ + settings_.delivery.interval : SteadyTime::min();
 }
 
 // ---- Reading the head again --------------------------------------------------------------------
@@ -254,7 +279,7 @@ void StreamMachine::loaded(const recordlog::ReadResult& result) {
   const Offset after = next(head_->records.last);
   Losses& losses = reload_->empty() ? reload_->before : reload_->inside;
   losses.add({result.aged_out, result.damaged});
-  Carry rest;
+  ChunkPart rest;
   if (const ChunkPtr& chunk = result.chunk) {
     const auto index = [&](Offset offset) {
       const std::uint64_t at = std::max(offset, chunk->first).value() - chunk->first.value();
@@ -262,14 +287,15 @@ void StreamMachine::loaded(const recordlog::ReadResult& result) {
     };
     const std::uint32_t begin = index(load_at_);
     const std::uint32_t end = index(after);
-    if (begin < end) take_records(*reload_, chunk, begin, end, kNoLimits);
-    if (end < chunk->count()) rest = {chunk, end};
+    ChunkPart part{chunk, begin, end};
+    selection_.take(*reload_, part, kNoLimits);
+    if (end < chunk->count()) rest = {chunk, end, chunk->count()};
   }
   load_at_ = std::max(load_at_, result.resume);
   if (load_at_ >= after) finish_loading(std::move(rest));
 }
 
-void StreamMachine::finish_loading(Carry rest) {
+void StreamMachine::finish_loading(ChunkPart rest) {
   Batch read = std::move(*reload_);
   reload_.reset();
   if (read.records.records != head_->records.records ||
@@ -289,8 +315,8 @@ void StreamMachine::finish_loading(Carry rest) {
   read_at_ = load_at_;
 }
 
-// Part of the batch is lost: an id never stands for other bytes, so what is left is cut anew under
-// the next revision.
+// Part of the batch is lost, or it is another by other settings: an id never stands for other
+// bytes, so what is there is cut anew under the next revision.
 void StreamMachine::let_go() {
   head_.reset();
   ++revision_;
@@ -351,7 +377,7 @@ Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime n
   phase_ = Phase::Ready;
   using namespace connectors;
   const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
-  if (abandoned_ && !delivered) return finish(now);
+  if ((abandoned_ || drop_to_) && !delivered) return finish(now);
   remote_status_ = outcome.remote_status;
   if (outcome.answered) {
     answered_took_ = std::chrono::duration_cast<Milliseconds>(now - sent_at_);
@@ -401,7 +427,7 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
   ++failures_;
   failure_clock_.start(now);
   if (status_ != StreamStatus::Running) failure_clock_.hold(now);
-  const Milliseconds wait = retry_wait(options_.delivery,
+  const Milliseconds wait = retry_wait(settings_.delivery,
                                        {.failures_in_a_row = failures_,
                                         .answered_took = answered_took_,
                                         .retry_after = outcome.after},
@@ -468,8 +494,9 @@ JournalEntry StreamMachine::cursor_entry() const {
   entry.delivered = delivered_;
   entry.aged_out = losses_.aged_out;
   entry.damaged = losses_.damaged;
-  entry.filter_revision = options_.filter_revision;
-  entry.render_revision = options_.render_revision;
+  entry.dropped = dropped_;
+  entry.filter_revision = settings_.filter_revision;
+  entry.render_revision = settings_.render_revision;
   return entry;
 }
 
@@ -485,23 +512,35 @@ JournalEntry StreamMachine::boundary_entry() const {
 
 Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
   const bool paused = status_ == StreamStatus::Paused;
+  const bool disabled = status_ == StreamStatus::Disabled;
   switch (command) {
     case Command::Pause:
       if (paused) return Error{ErrorCode::Conflict, "the stream is paused already"};
+      if (disabled) {
+        return Error{ErrorCode::Conflict, "the stream is disabled: set its status to 1 first"};
+      }
       before_pause_ = status_;
       status_ = StreamStatus::Paused;
       failure_clock_.hold(now);
       break;
     case Command::Resume:
-      if (status_ == StreamStatus::Error) {
+      if (status() == StreamStatus::Error) {
         return Error{ErrorCode::Conflict, "the stream is in Error: use restart"};
       }
-      if (!paused) break;
-      status_ = before_pause_;
-      if (!own_error_) failure_clock_.go_on(now);
+      if (paused) {
+        status_ = before_pause_;
+        if (!own_error_) failure_clock_.go_on(now);
+      } else if (disabled) {
+        status_ = StreamStatus::Running;
+        drop_to_ = start_ = std::max(cursor_, end_);
+        set_last_error("");
+      }
       break;
     case Command::Restart:
-      if (paused) return Error{ErrorCode::Conflict, "the stream is paused: set its status to 1"};
+      if (paused || disabled) {
+        return Error{ErrorCode::Conflict, paused ? "the stream is paused: set its status to 1"
+                                                 : "the stream is disabled: set its status to 1"};
+      }
       if (status_ == StreamStatus::Error) {
         status_ = StreamStatus::Running;
         set_last_error("");
@@ -509,22 +548,75 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       not_before_ = now;
       own_fault_until_.reset();
       break;
-    case Command::Disable: return Error{ErrorCode::Conflict, "streams cannot be disabled yet"};
+    case Command::Disable:
+      status_ = StreamStatus::Disabled;
+      before_pause_ = StreamStatus::Running;
+      forget_failures(now);
+      own_fault_until_.reset();
+      actions_.cancel = sending() && !disabled;
+      sooner(save_due_, now);
+      break;
   }
   peeked_ = false;
   return finish(now);
 }
 
+void StreamMachine::forget_failures(SteadyTime now) {
+  failures_ = 0;
+  failure_clock_.reset();
+  answered_took_.reset();
+  not_before_ = now;
+}
+
+// Disabled, or just no more: passes over all that is there, undelivered.
+void StreamMachine::drop() {
+  const Offset to = *std::exchange(drop_to_, std::nullopt);
+  if (head_) save_due_ = SteadyTime::min();  // its boundary may be in the journal
+  head_.reset();
+  reload_.reset();
+  if (to > cursor_) {
+    dropped_ += to.value() - cursor_.value();
+    cursor_ = to;
+  }
+  oldest_stored_.reset();
+  forget_gathered();
+}
+
+Actions StreamMachine::change(Settings settings, bool new_destination, SteadyTime now) {
+  new_destination = new_destination || (change_ && change_->new_destination);
+  change_ = Change{std::move(settings), new_destination};
+  return finish(now);
+}
+
+void StreamMachine::apply_change(SteadyTime now) {
+  Change change = std::move(*change_);
+  change_.reset();
+  const bool cut_anew = change.settings.filter_revision != settings_.filter_revision ||
+                        change.settings.render_revision != settings_.render_revision;
+  settings_ = std::move(change.settings);
+  selection_ = Selection(settings_.filter, options_.evaluator);
+  reload_.reset();
+  if (cut_anew) {
+    let_go();
+  } else {
+    forget_gathered();
+  }
+  peeked_ = false;
+  if (!change.new_destination) return;
+  forget_failures(now);
+  if (status_ != StreamStatus::Error) return;
+  status_ = StreamStatus::Running;
+  set_last_error("");
+}
+
 void StreamMachine::check_health(SteadyTime now) {
-  if (!options_.unusable.empty()) {
-    fail(options_.unusable, now);
-  } else if (cursor_ > end_ || (head_ && head_->records.last >= end_)) {
+  if (cursor_ > end_ || (head_ && head_->records.last >= end_)) {
     fail(fmt::format(kLogTruncated, cursor_.value()), now);
-  } else if (head_ && phase_ == Phase::Ready) {
-    const auto error_at = failure_clock_.reaches(options_.delivery.error_after);
+  } else if (head_ && phase_ == Phase::Ready && head_->attempts > 0) {
+    const auto error_at = failure_clock_.reaches(settings_.delivery.error_after);
     if (error_at && now >= *error_at) {
       fail(fmt::format("no success for {} s; the last failure: {}",
-                       options_.delivery.error_after.count(), last_error_),
+                       settings_.delivery.error_after.count(), last_error_),
            now);
     }
   }

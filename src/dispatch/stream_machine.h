@@ -2,8 +2,10 @@
 // One stream's delivery as a state machine: no I/O, no clock, no threads, so that the server and
 // the simulator run the same code. It is told what happened, with the time, and answers what to do.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -16,6 +18,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/journal_entry.h"
 #include "dispatch/retry_policy.h"
+#include "filters/filter.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::dispatch {
@@ -36,16 +39,23 @@ struct Actions {
 // what was not saved, under the same ids.
 class StreamMachine {
  public:
+  // What change() may change.
+  struct Settings {
+    DeliverySettings delivery;
+    connectors::BatchLimits limits;
+    std::shared_ptr<const filters::Filter> filter;  // null: everything passes
+    std::uint32_t filter_revision = 0;
+    std::uint32_t render_revision = 0;
+    std::uint32_t settings_revision = 0;  // of the catalog's row
+    // Not empty: the settings as stored cannot be used, and why. Such a stream is in Error.
+    std::string unusable;
+  };
   struct Options {
     StreamId stream;
     OrganisationId organisation;
-    DeliverySettings delivery;
-    connectors::BatchLimits limits;
-    std::uint32_t filter_revision = 0;
-    std::uint32_t render_revision = 0;
-    // Not empty: the settings as stored cannot be used, and why. Such a stream goes to Error.
-    std::string unusable;
-    std::function<double()> chance;  // uniform in [-1, 1]: the jitter
+    Settings settings;
+    filters::Evaluator* evaluator = nullptr;  // outlives the machine; unused without a filter
+    std::function<double()> chance;           // uniform in [-1, 1]: the jitter
   };
   // Where it stood.
   struct Start {
@@ -54,6 +64,8 @@ class StreamMachine {
     std::string last_error;
     std::optional<int> remote_status;
     std::uint32_t revision = 1;
+    std::chrono::seconds failing{0};    // failing_for() of the former process
+    bool new_destination = false;       // `status` came about with another one
     Offset cursor;                      // where the stream began
     std::optional<JournalEntry> entry;  // how far it came
     Offset end;                         // of the log
@@ -72,6 +84,9 @@ class StreamMachine {
   Actions timer(SteadyTime now);
   // Conflict: not possible in this state, and nothing has changed.
   Result<Actions> command(Command command, SteadyTime now);
+  // An attempt under way ends under the settings it began with. `new_destination`: records go
+  // elsewhere, or there in another way, so that former failures say nothing.
+  Actions change(Settings settings, bool new_destination, SteadyTime now);
   Actions release(SteadyTime now);  // memory is short: gives back what no attempt is using
   Actions stop(SteadyTime now);     // begins nothing more, saves the cursor
   Actions abandon(SteadyTime now);  // after stop(): does not await the attempt under way
@@ -84,14 +99,23 @@ class StreamMachine {
   bool stopped() const;
 
   // How it stands.
-  catalog::StreamStatus status() const { return status_; }
-  catalog::StreamStatus before_pause() const { return before_pause_; }
-  const std::string& last_error() const { return last_error_; }
+  catalog::StreamStatus status() const {
+    return unusable() ? catalog::StreamStatus::Error : status_;
+  }
+  const std::string& last_error() const { return unusable() ? settings_.unusable : last_error_; }
   std::optional<int> remote_status() const { return remote_status_; }
-  std::uint32_t revision() const { return revision_; }
   std::uint64_t delivered() const { return delivered_; }
+  std::uint64_t dropped() const { return dropped_; }
   const Losses& losses() const { return losses_; }
   Offset cursor() const { return cursor_; }
+  // What the next process is to be told of all this (Start).
+  catalog::StreamStatus kept_status() const { return status_; }
+  catalog::StreamStatus before_pause() const { return before_pause_; }
+  const std::string& kept_error() const { return last_error_; }
+  std::uint32_t revision() const { return revision_; }
+  Offset start() const { return start_; }
+  std::uint32_t settings_revision() const { return settings_.settings_revision; }
+  std::chrono::seconds failing_for(SteadyTime now) const { return failure_clock_.elapsed(now); }
   std::optional<SteadyTime> next_attempt() const;  // while it waits after a failure
   std::optional<WallTime> oldest_stored() const { return oldest_stored_; }
   std::uint64_t memory_bytes() const;  // of the chunks held
@@ -103,17 +127,22 @@ class StreamMachine {
     Freezing,  // frozen()
     Sending,   // sent()
   };
-  struct Carry {  // what is left of a chunk that was read
-    ChunkPtr chunk;
-    std::uint32_t begin = 0;
+  struct Change {
+    Settings settings;
+    bool new_destination = false;
   };
 
-  bool running() const { return status_ == catalog::StreamStatus::Running && !stopping_; }
+  // Only the settings are to blame: gone as soon as they are mended.
+  bool unusable() const {
+    return status_ == catalog::StreamStatus::Running && !settings_.unusable.empty();
+  }
+  bool running() const { return status() == catalog::StreamStatus::Running && !stopping_; }
   bool in_error() const {  // now, or once the pause is over
     const bool paused = status_ == catalog::StreamStatus::Paused;
     return (paused ? before_pause_ : status_) == catalog::StreamStatus::Error;
   }
   bool sending() const { return head_ && phase_ == Phase::Sending; }
+  bool head_busy() const { return head_ && phase_ != Phase::Ready; }
 
   void advance(SteadyTime now);
   Actions finish(SteadyTime now);
@@ -126,12 +155,12 @@ class StreamMachine {
   bool may_close(SteadyTime now);
   void close_next();
   void forget_gathered();
-  bool caught_up() const { return !carry_.chunk && read_at_ >= end_; }
+  bool caught_up() const { return carry_.empty() && read_at_ >= end_; }
 
   // Reading the head's very records again.
   void begin_loading();
   void loaded(const recordlog::ReadResult& result);
-  void finish_loading(Carry rest);
+  void finish_loading(ChunkPart rest);
   void let_go();
 
   // The head's way out.
@@ -147,6 +176,9 @@ class StreamMachine {
   JournalEntry cursor_entry() const;
   JournalEntry boundary_entry() const;
 
+  void apply_change(SteadyTime now);
+  void forget_failures(SteadyTime now);
+  void drop();
   void own_fault(std::string reason, SteadyTime now);
   void own_fault_over(SteadyTime now);
   void check_health(SteadyTime now);
@@ -154,8 +186,11 @@ class StreamMachine {
   SteadyTime interval_over() const;
   SteadyTime linger_over() const;
 
-  const Options options_;
-  Actions actions_;  // being put together
+  const Options options_;  // but for the settings
+  Settings settings_;
+  Selection selection_;
+  std::optional<Change> change_;  // until the attempt under way has ended
+  Actions actions_;               // being put together
 
   // What the catalog shows.
   catalog::StreamStatus status_;
@@ -168,11 +203,15 @@ class StreamMachine {
   Offset cursor_;
   std::optional<Offset> previous_;
   std::uint64_t delivered_ = 0;
+  std::uint64_t dropped_ = 0;
   Losses losses_;
+  Offset start_;
+  // What lies before it is dropped, once the attempt under way has ended.
+  std::optional<Offset> drop_to_;
 
-  Offset end_;      // of the log, as far as known
-  Offset read_at_;  // where gathering reads on; everything before is in head_, next_, carry_
-  Carry carry_;     // chunk null: nothing left
+  Offset end_;       // of the log, as far as known
+  Offset read_at_;   // where gathering reads on; everything before is in head_, next_, carry_
+  ChunkPart carry_;  // what is left of a chunk that was read
   std::optional<WallTime> oldest_stored_;
   bool peeked_ = false;  // looked for it while not running
 
@@ -190,6 +229,7 @@ class StreamMachine {
   std::optional<Milliseconds> answered_took_;
   std::uint32_t failures_ = 0;  // in a row
   FailureClock failure_clock_;
+  const std::chrono::seconds failed_before_;
 
   std::optional<SteadyTime> own_fault_until_;  // disk or journal failed: all stands still
   bool own_error_ = false;                     // last_error_ is about that

@@ -1,11 +1,9 @@
-#include "dispatch/stream_machine.h"
-
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "dispatch/fake_log.h"
+#include "dispatch/stream_script.h"
 
-// Scripts: an event on the left, what the machine asks for on the right.
+// How the machine cuts, retries, takes commands, starts, stops and bears faults.
 
 namespace sluice::dispatch {
 namespace {
@@ -17,139 +15,6 @@ using connectors::Gone;
 using connectors::Misconfigured;
 using connectors::Rejected;
 using connectors::RetryLater;
-
-constexpr OrganisationId kOrganisation{7};
-
-class Script {
- public:
-  explicit Script(DeliverySettings delivery = {}, connectors::BatchLimits limits = {10, 1 << 20}) {
-    options.stream = StreamId{5};
-    options.organisation = kOrganisation;
-    options.delivery = delivery;
-    options.limits = limits;
-    options.render_revision = 1;
-    options.chance = [] { return 0.0; };
-    start.entry = cursor_at(Offset{0});
-  }
-
-  static JournalEntry cursor_at(Offset cursor) {
-    JournalEntry entry;
-    entry.stream = StreamId{5};
-    entry.cursor = cursor;
-    entry.render_revision = 1;
-    return entry;
-  }
-
-  // Stores without telling the machine.
-  void lay(std::size_t count, Kind kind = Kind::Event, std::size_t bytes = 20) {
-    log.store(kOrganisation, kind, std::vector<std::string>(count, std::string(bytes, 'x')));
-  }
-
-  std::string begin() {
-    start.end = log.end(kOrganisation);
-    machine.emplace(options, start);
-    return did(machine->begin(now));
-  }
-  std::string store(std::size_t count, Kind kind = Kind::Event, std::size_t bytes = 20) {
-    lay(count, kind, bytes);
-    return did(machine->records_ready(log.end(kOrganisation), now));
-  }
-  std::string frozen() { return did(machine->frozen({}, now)); }
-  std::string freeze_failed() {
-    return did(machine->frozen(Error{ErrorCode::Io, "disk full"}, now));
-  }
-  std::string saved() { return did(machine->saved({}, now)); }
-  std::string save_failed() { return did(machine->saved(Error{ErrorCode::Io, "disk full"}, now)); }
-  std::string sent(connectors::Decision decision, int status = 200, bool answered = true) {
-    return did(machine->sent({std::move(decision), status, answered}, now));
-  }
-  std::string delivered() { return sent(Delivered{}); }
-  std::string failed(std::string reason = "503") { return sent(RetryLater{reason, {}, 0}, 503); }
-
-  // Time passes; timers go off on their way.
-  std::string after(Milliseconds wait) {
-    const SteadyTime until = now + wait;
-    std::string all;
-    while (machine->wake_at() && *machine->wake_at() <= until) {
-      now = *machine->wake_at();
-      join(all, did(machine->timer(now)));
-    }
-    now = until;
-    join(all, did(machine->timer(now)));
-    return all;
-  }
-  std::string command(Command command) {
-    auto actions = machine->command(command, now);
-    if (!actions) return std::string("refused");
-    return did(std::move(*actions));
-  }
-  std::string release() { return did(machine->release(now)); }
-  std::string stop() { return did(machine->stop(now)); }
-  std::string abandon() { return did(machine->abandon(now)); }
-
-  const connectors::RecordBatch& batch() const { return *sending; }
-
-  FakeLog log;
-  StreamMachine::Options options;
-  StreamMachine::Start start;
-  SteadyTime now{1'000'000s};
-  std::optional<StreamMachine> machine;
-  std::optional<JournalEntry> freezing;
-  const connectors::RecordBatch* sending = nullptr;
-
- private:
-  static void join(std::string& all, const std::string& more) {
-    if (!all.empty() && !more.empty()) all += ", ";
-    all += more;
-  }
-
-  // Reads what the machine wants, and says what it asked for.
-  std::string did(Actions actions) {
-    std::string all;
-    for (;;) {
-      join(all, describe(actions));
-      const auto from = machine->wants_read();
-      if (!from) break;
-      actions =
-          machine->read_done(log.read(kOrganisation, {Kind::Event, Kind::SensorEvent}, *from), now);
-    }
-    EXPECT_GT(machine->wake_at().value_or(SteadyTime::max()), now) << "would spin";
-    return all;
-  }
-
-  std::string describe(const Actions& actions) {
-    std::string all;
-    if (actions.freeze) {
-      freezing = actions.freeze;
-      EXPECT_EQ(freezing->kind, JournalEntry::Kind::Boundary);
-      join(all, fmt::format("freeze {}-{}", freezing->cursor.value(), freezing->last.value()));
-    }
-    if (actions.save) {
-      EXPECT_EQ(actions.save->kind, JournalEntry::Kind::Cursor);
-      join(all, fmt::format("save {}", actions.save->cursor.value()));
-    }
-    if (actions.send != nullptr) {
-      sending = actions.send;
-      join(all, fmt::format("send {} #{}", sending->webhook_id, sending->attempt));
-      std::uint32_t records = 0;
-      std::uint64_t bytes = 0;
-      for (const connectors::RecordRun& run : sending->runs) {
-        records += run.count();
-        bytes += run.joined().size() - (run.count() - 1);
-      }
-      EXPECT_EQ(records, sending->records);
-      EXPECT_EQ(bytes, sending->bytes);
-    }
-    if (actions.cancel) join(all, "cancel");
-    return all;
-  }
-};
-
-DeliverySettings with_linger(Milliseconds linger) {
-  DeliverySettings settings;
-  settings.linger = linger;
-  return settings;
-}
 
 // ---- Cutting -----------------------------------------------------------------------------------
 
@@ -343,6 +208,22 @@ TEST(StreamMachine, ErrorComesWhileWaitingToo) {
   EXPECT_EQ(s.machine->status(), StreamStatus::Error);
 }
 
+TEST(StreamMachine, ClockOfFailuresGoesOnInTheNextLife) {
+  DeliverySettings settings;
+  settings.error_after = 120s;
+  Script s(settings);
+  s.start.failing = 60s;
+  s.begin();
+  s.store(10);
+  EXPECT_EQ(s.after(59s), "");
+  EXPECT_EQ(s.machine->failing_for(s.now), 119s);
+  s.failed();
+  EXPECT_EQ(s.machine->status(), StreamStatus::Running);
+  s.after(1s);
+  EXPECT_EQ(s.machine->status(), StreamStatus::Error);
+  EXPECT_EQ(s.machine->failing_for(s.now), 0s);
+}
+
 TEST(StreamMachine, PauseStopsTheClockOfFailures) {
   DeliverySettings settings;
   settings.error_after = 60s;
@@ -396,22 +277,56 @@ TEST(StreamMachine, CommandsAreTakenAsTheTableSays) {
   };
   using enum StreamStatus;
   const std::vector<Case> cases = {
-      {Running, Running, Command::Pause, Paused},   {Error, Running, Command::Pause, Paused},
-      {Pending, Running, Command::Pause, Paused},   {Paused, Running, Command::Pause, {}},
-      {Paused, Running, Command::Resume, Running},  {Paused, Error, Command::Resume, Error},
-      {Running, Running, Command::Resume, Running}, {Error, Running, Command::Resume, {}},
-      {Error, Running, Command::Restart, Running},  {Running, Running, Command::Restart, Running},
-      {Paused, Running, Command::Restart, {}},      {Paused, Error, Command::Restart, {}},
+      {Running, Running, Command::Resume, Running},
+      {Running, Running, Command::Pause, Paused},
+      {Running, Running, Command::Disable, Disabled},
+      {Running, Running, Command::Restart, Running},
+      {Pending, Running, Command::Resume, Running},
+      {Pending, Running, Command::Pause, Paused},
+      {Pending, Running, Command::Disable, Disabled},
+      {Pending, Running, Command::Restart, Running},
+      {Paused, Running, Command::Resume, Running},
+      {Paused, Error, Command::Resume, Error},
+      {Paused, Running, Command::Pause, {}},
+      {Paused, Error, Command::Pause, {}},
+      {Paused, Running, Command::Disable, Disabled},
+      {Paused, Error, Command::Disable, Disabled},
+      {Paused, Running, Command::Restart, {}},
+      {Paused, Error, Command::Restart, {}},
+      {Error, Running, Command::Resume, {}},
+      {Error, Running, Command::Pause, Paused},
+      {Error, Running, Command::Disable, Disabled},
+      {Error, Running, Command::Restart, Running},
+      {Disabled, Running, Command::Resume, Running},
+      {Disabled, Running, Command::Pause, {}},
+      {Disabled, Running, Command::Disable, Disabled},
+      {Disabled, Running, Command::Restart, {}},
   };
   for (const Case& c : cases) {
+    SCOPED_TRACE(fmt::format("{} ({}) with {}", static_cast<int>(c.from),
+                             static_cast<int>(c.before_pause), static_cast<int>(c.command)));
     Script s;
     s.start.status = c.from;
     s.start.before_pause = c.before_pause;
+    s.start.last_error = "before";
     s.begin();
     const std::string did = s.command(c.command);
     EXPECT_EQ(did == "refused", !c.to.has_value());
     EXPECT_EQ(s.machine->status(), c.to.value_or(c.from));
   }
+}
+
+TEST(StreamMachine, PauseOverAnErrorComesBackToTheError) {
+  Script s;
+  s.start.status = StreamStatus::Error;
+  s.start.last_error = "410";
+  s.begin();
+  s.store(10);
+  EXPECT_EQ(s.command(Command::Pause), "");
+  EXPECT_EQ(s.command(Command::Resume), "");
+  EXPECT_EQ(s.machine->status(), StreamStatus::Error);
+  EXPECT_EQ(s.machine->last_error(), "410");
+  EXPECT_EQ(s.command(Command::Restart), "send 5-1-0-9 #1");
 }
 
 TEST(StreamMachine, AttemptUnderWayCountsWhenPaused) {
@@ -525,7 +440,7 @@ TEST(StreamMachineStart, NewerSettingsOrFormatterLetTheFrozenBatchGo) {
     if (settings) {
       s.start.revision = 2;
     } else {
-      s.options.render_revision = 2;
+      s.options.settings.render_revision = 2;
     }
     EXPECT_EQ(s.begin(), "freeze 10-19");
     EXPECT_EQ(s.freezing->revision, 2u);
@@ -591,7 +506,7 @@ TEST(StreamMachineStart, CursorBeyondTheLogIsError) {
 
 TEST(StreamMachineStart, UnusableSettingsAreTheStreamsOwnError) {
   Script s;
-  s.options.unusable = "no such type";
+  s.options.settings.unusable = "no such type";
   s.lay(20);
   EXPECT_EQ(s.begin(), "");
   EXPECT_EQ(s.machine->status(), StreamStatus::Error);

@@ -4,11 +4,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/logging.h"
+#include "dispatch/stream_setup.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -16,21 +16,12 @@ namespace {
 using catalog::StreamStatus;
 using std::chrono::milliseconds;
 
-// Grows when the formatter's bytes change for the same records and settings.
-constexpr std::uint32_t kRenderRevision = 1;
 constexpr std::uint64_t kTurnBytes = 256 * 1024;
 constexpr int kTurnReads = 32;
+// What an operator waits for may count this much again after a crash.
+constexpr std::chrono::seconds kFailingStep{60};
 // Between catalog writes that nobody waits for, and after one that failed.
 constexpr milliseconds kCatalogInterval{2000};
-
-KindSet kinds_of(std::uint32_t type) {
-  switch (type) {
-    case 1: return {Kind::Usage};
-    case 2: return {Kind::Event};
-    case 3: return {Kind::Usage, Kind::Event};
-    default: return {};
-  }
-}
 
 Counter attempt_counter(Metrics& metrics, const char* outcome) {
   return metrics.counter("sluice_delivery_attempts_total", "Attempts to deliver a batch.",
@@ -55,6 +46,7 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
       running(stream_gauge(m, "running")),
       paused(stream_gauge(m, "paused")),
       error(stream_gauge(m, "error")),
+      disabled(stream_gauge(m, "disabled")),
       in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
                               "Bytes of the log that streams hold in memory.")) {}
 
@@ -69,7 +61,7 @@ Gauge& DispatchMetrics::streams(StreamStatus status) {
   switch (status) {
     case StreamStatus::Paused: return paused;
     case StreamStatus::Error: return error;
-    case StreamStatus::Disabled:
+    case StreamStatus::Disabled: return disabled;
     case StreamStatus::Running:
     case StreamStatus::Pending: break;
   }
@@ -84,88 +76,78 @@ bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
   return true;
 }
 
-StreamRunner::StreamRunner(catalog::Stream stream, std::shared_ptr<Shared> shared,
+StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
                            boost::asio::io_context& loop, ReadQueue& reads)
-    : stream_(std::move(stream)),
+    : id_(row.id),
+      organisation_(row.organisation),
       shared_(std::move(shared)),
       loop_(loop),
       reads_(reads),
       random_(std::random_device{}()),
       timer_(loop),
-      catalog_has_{stream_.status, stream_.status_before_pause, stream_.last_error,
-                   stream_.remote_status, stream_.revision},
-      in_error_(stream_.status == StreamStatus::Error) {
+      catalog_has_{
+          row.status, row.status_before_pause, row.last_error, row.remote_status, row.revision,
+          row.start,  row.applied_revision,    row.failing_s},
+      in_error_(row.status == StreamStatus::Error) {
   StreamSnapshot& snapshot = published_.snapshot;
-  snapshot.status = stream_.status;
-  snapshot.last_error = stream_.last_error;
-  snapshot.remote_status = stream_.remote_status;
-  snapshot.next_offset = stream_.start;
-  if (const auto entry = shared_->journal->recovered(stream_.id)) {
-    snapshot.next_offset = entry->cursor;
+  snapshot.status = row.status;
+  snapshot.last_error = row.last_error;
+  snapshot.remote_status = row.remote_status;
+  snapshot.next_offset = row.start;
+  if (const auto entry = shared_->journal->recovered(id_)) {
+    snapshot.next_offset = std::max(row.start, entry->cursor);
     snapshot.delivered = entry->delivered;
     snapshot.aged_out = entry->aged_out;
     snapshot.damaged = entry->damaged;
+    snapshot.dropped = entry->dropped;
   }
-  shared_->metrics.streams(stream_.status).add(1);
+  shared_->metrics.streams(row.status).add(1);
+  row_ = std::move(row);
 }
 
 StreamRunner::~StreamRunner() = default;
 
-// Whatever is wrong with the stored settings becomes the stream's own error.
-StreamMachine::Options StreamRunner::make_options(const connectors::ConnectorContext& context) {
-  StreamMachine::Options options;
-  options.stream = stream_.id;
-  options.organisation = stream_.organisation;
-  options.render_revision = kRenderRevision;
-  options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
-  try {
-    const auto destination = nlohmann::json::parse(stream_.destination);
-    const auto delivery = nlohmann::json::parse(stream_.delivery.empty() ? "{}" : stream_.delivery);
-    const auto settings = parse_delivery(delivery);
-    const auto& type = destination.at("connection_type").get_ref<const std::string&>();
-    const connectors::ConnectorDescriptor* descriptor = shared_->find_connector(type);
-    if (!settings) {
-      options.unusable =
-          "the stream's delivery settings cannot be used: " + settings.error().message;
-    } else if (descriptor == nullptr) {
-      options.unusable = "this version of Sluice has no connection type " + type;
-    } else if (kinds_of(stream_.type) == KindSet{}) {
-      options.unusable =
-          "this version of Sluice has no data stream type " + std::to_string(stream_.type);
-    } else {
-      options.delivery = *settings;
-      options.limits = descriptor->limits(destination.at("credentials"));
-      connector_ = descriptor->create({.organisation = stream_.organisation,
-                                       .stream = stream_.id,
-                                       .settings = destination,
-                                       .success_200_only = settings->success_200_only},
-                                      context);
-    }
-  } catch (const std::exception& failure) {
-    // The text may quote the settings, which hold secrets.
-    options.unusable = "the stream's settings as stored cannot be read";
-  }
-  if (!options.unusable.empty()) options.unusable += "; delete the stream and create it anew";
-  return options;
-}
-
-void StreamRunner::begin(const connectors::ConnectorContext& context) {
+void StreamRunner::begin(const connectors::ConnectorContext& context,
+                         filters::Evaluator& evaluator) {
   if (removed_) return;
   shared_->streams.add();
-  StreamMachine::Options options = make_options(context);
-  timeout_ = options.delivery.timeout;
-  reader_ = shared_->log.reader(stream_.organisation, kinds_of(stream_.type));
-  machine_.emplace(std::move(options), StreamMachine::Start{
-                                           .status = stream_.status,
-                                           .before_pause = stream_.status_before_pause,
-                                           .last_error = stream_.last_error,
-                                           .remote_status = stream_.remote_status,
-                                           .revision = stream_.revision,
-                                           .cursor = stream_.start,
-                                           .entry = shared_->journal->recovered(stream_.id),
-                                           .end = shared_->log.end(stream_.organisation),
-                                       });
+  const catalog::Stream row = std::exchange(row_, {});
+  StreamSetup setup = set_up(row, shared_->find_connector, context);
+  settings_revision_ = row.settings_revision;
+  timeout_ = setup.settings.delivery.timeout;
+  connector_ = std::move(setup.connector);
+  reader_ = shared_->log.reader(organisation_, kinds_of(row.type));
+  machine_.emplace(
+      StreamMachine::Options{
+          .stream = id_,
+          .organisation = organisation_,
+          .settings = std::move(setup.settings),
+          .evaluator = &evaluator,
+          .chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); },
+      },
+      StreamMachine::Start{
+          .status = row.status,
+          .before_pause = row.status_before_pause,
+          .last_error = row.last_error,
+          .remote_status = row.remote_status,
+          .revision = row.revision,
+          .failing = std::chrono::seconds(row.failing_s),
+          .new_destination = row.destination_revision > row.applied_revision,
+          .cursor = row.start,
+          .entry = shared_->journal->recovered(id_),
+          .end = shared_->log.end(organisation_),
+      });
   handle(machine_->begin(now()));
+}
+
+void StreamRunner::change(const catalog::Stream& changed,
+                          const connectors::ConnectorContext& context) {
+  if (removed_ || changed.settings_revision <= settings_revision_) return;
+  const bool new_destination = changed.destination_revision > settings_revision_;
+  settings_revision_ = changed.settings_revision;
+  StreamSetup setup = set_up(changed, shared_->find_connector, context);
+  next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
+  handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 
 void StreamRunner::on_appended(Offset end) { handle(machine_->records_ready(end, now())); }
@@ -194,6 +176,9 @@ void StreamRunner::release_memory() {
 }
 
 Result<void> StreamRunner::command(Command command) {
+  if (removed_) return Error{ErrorCode::NotFound, "the stream has been deleted"};
+  // What has been acknowledged by now came before the command.
+  handle(machine_->records_ready(shared_->log.end(organisation_), now()));
   auto actions = machine_->command(command, now());
   if (!actions) return actions.error();
   handle(std::move(*actions));
@@ -213,7 +198,7 @@ void StreamRunner::remove(Journal::Done done) {
   shared_->metrics.streams(snapshot().status).add(-1);
   if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
   JournalEntry entry;
-  entry.stream = stream_.id;
+  entry.stream = id_;
   entry.kind = JournalEntry::Kind::Removed;
   shared_->journal->append(entry, std::move(done));
 }
@@ -244,6 +229,11 @@ void StreamRunner::append(const JournalEntry& entry,
 }
 
 void StreamRunner::send(const connectors::RecordBatch& batch) {
+  if (next_) {
+    connector_ = std::move(next_->connector);
+    timeout_ = next_->timeout;
+    next_.reset();
+  }
   sent_at_ = now();
   sent_bytes_ = batch.bytes;
   boost::asio::co_spawn(
@@ -317,14 +307,15 @@ void StreamRunner::publish() {
   snapshot.delivered = machine_->delivered();
   snapshot.aged_out = machine_->losses().aged_out;
   snapshot.damaged = machine_->losses().damaged;
+  snapshot.dropped = machine_->dropped();
   snapshot.next_offset = machine_->cursor();
   snapshot.next_attempt = next_wall;
   published_.oldest_stored = machine_->oldest_stored();
 }
 
 void StreamRunner::log_error() const {
-  logging::warn("stream is in Error", {{"stream", stream_.id.value()},
-                                       {"organisation", stream_.organisation.value()},
+  logging::warn("stream is in Error", {{"stream", id_.value()},
+                                       {"organisation", organisation_.value()},
                                        {"reason", machine_->last_error()}});
 }
 
@@ -335,7 +326,7 @@ StreamSnapshot StreamRunner::snapshot() const {
     published = published_;
   }
   StreamSnapshot& snapshot = published.snapshot;
-  const Offset end = shared_->log.end(stream_.organisation);
+  const Offset end = shared_->log.end(organisation_);
   if (end > snapshot.next_offset) snapshot.lag_records = end.value() - snapshot.next_offset.value();
   if (published.oldest_stored) {
     const std::int64_t age_ms = shared_->clock.now().ms - published.oldest_stored->ms;
@@ -347,8 +338,11 @@ StreamSnapshot StreamRunner::snapshot() const {
 // ---- The catalog: told late, never waited for by a delivery ------------------------------------
 
 StreamRunner::CatalogState StreamRunner::catalog_state() const {
-  return {machine_->status(), machine_->before_pause(), machine_->last_error(),
-          machine_->remote_status(), machine_->revision()};
+  const auto failing = machine_->failing_for(now()) / kFailingStep * kFailingStep;
+  return {machine_->kept_status(),       machine_->before_pause(),
+          machine_->kept_error(),        machine_->remote_status(),
+          machine_->revision(),          machine_->start(),
+          machine_->settings_revision(), static_cast<std::uint32_t>(failing.count())};
 }
 
 void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
@@ -366,7 +360,7 @@ void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
 
 void StreamRunner::write_catalog_if_due() {
   if (catalog_busy_) return;
-  const bool status_changed = machine_->status() != catalog_has_.status;
+  const bool status_changed = machine_->kept_status() != catalog_has_.status;
   if (now() < catalog_not_before_ && !(status_changed && !catalog_failing_)) return;
   if (catalog_state() != catalog_has_) write_catalog();
 }
@@ -378,12 +372,17 @@ void StreamRunner::write_catalog() {
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([self = shared_from_this(), state = catalog_writes_] {
     Shared& shared = *self->shared_;
-    catalog::Stream row = self->stream_;
+    catalog::Stream row;
+    row.id = self->id_;
+    row.organisation = self->organisation_;
     row.status = state.status;
     row.status_before_pause = state.before_pause;
     row.last_error = state.last_error;
     row.remote_status = state.remote_status;
     row.revision = state.revision;
+    row.start = state.start;
+    row.applied_revision = state.applied_revision;
+    row.failing_s = state.failing_s;
     const auto updated = shared.catalog.update_stream(row, shared.clock.now());
     Result<void> result;
     if (!updated) result = updated.error();
@@ -402,7 +401,7 @@ void StreamRunner::catalog_written(const Result<void>& result) {
     catalog_has_ = catalog_writes_;
   } else if (!removed_) {
     logging::warn("stream state cannot be written to the catalog",
-                  {{"stream", stream_.id.value()}, {"error", result.error().message}});
+                  {{"stream", id_.value()}, {"error", result.error().message}});
   }
   const auto end = catalog_waiters_.begin() + static_cast<std::ptrdiff_t>(catalog_waiters_served_);
   std::vector<std::function<void(Result<void>)>> served(

@@ -21,6 +21,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
 #include "dispatch/stream_machine.h"
+#include "filters/filter.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::dispatch {
@@ -34,7 +35,7 @@ struct DispatchMetrics {
       attempts_gone;
   Counter records, bytes;
   Histogram seconds;
-  Gauge running, paused, error;
+  Gauge running, paused, error, disabled;
   Gauge in_flight_bytes;
 };
 
@@ -95,19 +96,20 @@ class ReadQueue {
 // Threads: its loop's, except snapshot() and the constructor.
 class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
  public:
-  StreamRunner(catalog::Stream stream, std::shared_ptr<Shared> shared,
-               boost::asio::io_context& loop, ReadQueue& reads);
+  StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared, boost::asio::io_context& loop,
+               ReadQueue& reads);
   ~StreamRunner();
 
-  StreamId id() const { return stream_.id; }
-  OrganisationId organisation() const { return stream_.organisation; }
+  StreamId id() const { return id_; }
+  OrganisationId organisation() const { return organisation_; }
 
-  void begin(const connectors::ConnectorContext& context);
+  void begin(const connectors::ConnectorContext& context, filters::Evaluator& evaluator);
   void on_appended(Offset end);
   // Reads at most kTurnBytes or so, then queues up again if it wants more.
   void read();
   void release_memory();
   Result<void> command(Command command);
+  void change(const catalog::Stream& changed, const connectors::ConnectorContext& context);
   void stop();
   void abandon();
   // Once the loop has stopped: lets go of the log, which handlers that never ran may outlive.
@@ -128,10 +130,12 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
     std::string last_error;
     std::optional<int> remote_status;
     std::uint32_t revision = 1;
+    Offset start;
+    std::uint32_t applied_revision = 0;
+    std::uint32_t failing_s = 0;
     friend bool operator==(const CatalogState&, const CatalogState&) = default;
   };
 
-  StreamMachine::Options make_options(const connectors::ConnectorContext& context);
   void handle(Actions actions);
   void append(const JournalEntry& entry,
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
@@ -149,14 +153,22 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   void write_catalog();
   void catalog_written(const Result<void>& result);
 
-  const catalog::Stream stream_;  // as it was when added
+  const StreamId id_;
+  const OrganisationId organisation_;
   const std::shared_ptr<Shared> shared_;
   boost::asio::io_context& loop_;
   ReadQueue& reads_;
   std::minstd_rand random_;
 
+  catalog::Stream row_;                   // until begin()
   std::optional<StreamMachine> machine_;  // from begin() on
+  std::uint32_t settings_revision_ = 0;   // of the newest row seen
   std::unique_ptr<connectors::Connector> connector_;
+  struct Next {  // instead of connector_ and timeout_, from the next attempt on
+    std::unique_ptr<connectors::Connector> connector;
+    Milliseconds timeout{0};
+  };
+  std::optional<Next> next_;
   std::unique_ptr<recordlog::Reader> reader_;
   Milliseconds timeout_{0};
   boost::asio::steady_timer timer_;

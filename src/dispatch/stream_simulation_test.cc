@@ -89,10 +89,10 @@ class Simulation {
     options_.organisation = kOrganisation;
     choose_limits();
     pace_ = 1 + random_() % 12;
-    options_.delivery.initial = Milliseconds(10 + random_() % 3000);
-    options_.delivery.error_after = std::chrono::seconds(one_in(3) ? 60 : 86'400);
-    if (one_in(2)) options_.delivery.linger = Milliseconds(random_() % 2000);
-    if (one_in(3)) options_.delivery.interval = Milliseconds(random_() % 2000);
+    options_.settings.delivery.initial = Milliseconds(10 + random_() % 3000);
+    options_.settings.delivery.error_after = std::chrono::seconds(one_in(3) ? 60 : 86'400);
+    if (one_in(2)) options_.settings.delivery.linger = Milliseconds(random_() % 2000);
+    if (one_in(3)) options_.settings.delivery.interval = Milliseconds(random_() % 2000);
     options_.chance = [this] { return static_cast<double>(random_() % 2001) / 1000 - 1; };
   }
 
@@ -107,7 +107,7 @@ class Simulation {
   void choose_limits() {
     const std::uint64_t records = one_in(3) ? 1 + random_() % 5 : 1 + random_() % 100;
     const std::uint64_t bytes = one_in(3) ? 30 + random_() % 100 : 30 + random_() % 5000;
-    options_.limits = {static_cast<std::uint32_t>(records), bytes};
+    options_.settings.limits = {static_cast<std::uint32_t>(records), bytes};
   }
 
   // ---- The machine's surroundings --------------------------------------------------------------
@@ -146,7 +146,7 @@ class Simulation {
       choose_limits();
       catalog_revision_ = machine_->revision() + 1;
     } else if (outline_.changes_settings && one_in(5)) {
-      ++options_.render_revision;
+      ++options_.settings.render_revision;
       ++renderer_;
     }
     if (outline_.loses_records && one_in(2)) lose();

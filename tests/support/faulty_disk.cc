@@ -255,6 +255,13 @@ void FaultyDisk::power_on() {
   fault_ = {};
 }
 
+void FaultyDisk::revive() {
+  const MutexLock lock(mutex_);
+  powered_ = true;
+  ++generation_;
+  fault_ = {};
+}
+
 Result<void> FaultyDisk::begin(DiskOperation operation, const std::string& path) {
   if (!powered_) return io_error("the power is off:", path);
   if ((mask(operation) & kChangingOperations) != 0) ++operations_;

@@ -79,6 +79,8 @@ class FaultyDisk final : public FileSystem {
   // opened before it stay dead.
   void power_off();
   void power_on();
+  // Instead of power_on(), as after kill -9: all that was written is there, synced or not.
+  void revive();
   void power_cut() {
     power_off();
     power_on();

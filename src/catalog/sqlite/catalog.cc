@@ -17,7 +17,8 @@ namespace {
 constexpr std::string_view kStreamColumns =
     "id, organisation_id, name, type, destination, delivery, relation_resolution, historic, "
     "status, status_before_pause, last_error, remote_status, start_offset, revision, created_ms, "
-    "updated_ms, filters, labels, filter_revision, render_revision, settings_revision";
+    "updated_ms, filters, labels, filter_revision, render_revision, settings_revision, "
+    "destination_revision, applied_revision, failing_s";
 
 Stream stream_of(const Statement& row) {
   Stream stream;
@@ -42,6 +43,9 @@ Stream stream_of(const Statement& row) {
   stream.filter_revision = static_cast<std::uint32_t>(row.integer(18));
   stream.render_revision = static_cast<std::uint32_t>(row.integer(19));
   stream.settings_revision = static_cast<std::uint32_t>(row.integer(20));
+  stream.destination_revision = static_cast<std::uint32_t>(row.integer(21));
+  stream.applied_revision = static_cast<std::uint32_t>(row.integer(22));
+  stream.failing_s = static_cast<std::uint32_t>(row.integer(23));
   return stream;
 }
 
@@ -229,7 +233,10 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
       fmt::format("UPDATE streams SET name = coalesce(?, name), "
                   "relation_resolution = coalesce(?, relation_resolution), "
                   "filter_revision = filter_revision + (filters <> coalesce(?3, filters)), "
-                  "filters = coalesce(?3, filters), destination = coalesce(?, destination), "
+                  "filters = coalesce(?3, filters), "
+                  "destination_revision = iif(destination <> coalesce(?4, destination), "
+                  "settings_revision + 1, destination_revision), "
+                  "destination = coalesce(?4, destination), "
                   "delivery = coalesce(?, delivery), labels = coalesce(?, labels), "
                   "render_revision = render_revision + ?, "
                   "settings_revision = settings_revision + 1, updated_ms = ? "
@@ -262,14 +269,18 @@ Result<Stream> SqliteCatalog::update_stream(const Stream& stream, WallTime now) 
   const MutexLock lock(mutex_);
   Result<Statement> query = database_.prepare(fmt::format(
       "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, remote_status = ?, "
-      "revision = ?, updated_ms = ? WHERE id = ? AND organisation_id = ? RETURNING {}",
+      "start_offset = ?, revision = ?, applied_revision = ?, failing_s = ?, updated_ms = ? "
+      "WHERE id = ? AND organisation_id = ? RETURNING {}",
       kStreamColumns));
   if (!query) return query.error();
   query->bind(static_cast<std::int64_t>(stream.status))
       .bind(static_cast<std::int64_t>(stream.status_before_pause))
       .bind(stream.last_error)
       .bind_or_null(stream.remote_status)
+      .bind(static_cast<std::int64_t>(stream.start.value()))
       .bind(std::int64_t{stream.revision})
+      .bind(std::int64_t{stream.applied_revision})
+      .bind(std::int64_t{stream.failing_s})
       .bind(now.ms)
       .bind(sql_id(stream.id))
       .bind(sql_id(stream.organisation));

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <thread>
 
+#include "catalog/sqlite/migrations.h"
+
 namespace sluice::catalog {
 namespace {
 
@@ -225,6 +227,65 @@ TEST_F(CatalogTest, SettingsAndStateDoNotOverwriteEachOther) {
   EXPECT_EQ(resolved.name, "renamed");
   EXPECT_EQ(resolved.relation_resolution, "{}");
   EXPECT_EQ(resolved.status, StreamStatus::Running);
+}
+
+TEST_F(CatalogTest, RevisionsTellWhichSettingsAStateIsAbout) {
+  const auto catalog = open();
+  add_organisations(*catalog);
+  Stream made = *catalog->create_stream(new_stream(), WallTime{1});
+  const auto changed = [&](const StreamChange& change) {
+    return *catalog->change_stream(kTest, made.id, change, WallTime{2});
+  };
+  Stream row = changed({.name = "n", .destination = made.destination});
+  EXPECT_EQ(row.settings_revision, 1u);
+  EXPECT_EQ(row.destination_revision, 0u) << "it is the same one";
+  row = changed({.destination = R"({"connection_type":"S3"})", .new_rendering = true});
+  EXPECT_EQ(row.settings_revision, 2u);
+  EXPECT_EQ(row.destination_revision, 2u);
+  EXPECT_EQ(row.render_revision, 1u);
+  row = changed({.filters = R"([{"field":"alert","value":true}])"});
+  EXPECT_EQ(row.settings_revision, 3u);
+  EXPECT_EQ(row.destination_revision, 2u);
+  EXPECT_EQ(row.filter_revision, 1u);
+  EXPECT_EQ(row.applied_revision, 0u);
+
+  made.status = StreamStatus::Disabled;
+  made.start = Offset{77};
+  made.applied_revision = 3;
+  made.failing_s = 120;
+  made.settings_revision = made.destination_revision = 99;  // not dispatch's to change
+  row = *catalog->update_stream(made, WallTime{3});
+  EXPECT_EQ(row.status, StreamStatus::Disabled);
+  EXPECT_EQ(row.start, Offset{77});
+  EXPECT_EQ(row.applied_revision, 3u);
+  EXPECT_EQ(row.failing_s, 120u);
+  EXPECT_EQ(row.settings_revision, 3u);
+  EXPECT_EQ(row.destination_revision, 2u);
+}
+
+// As it was before streams could be Disabled.
+TEST_F(CatalogTest, StreamsOfAnOlderSchemaComeOverAndTheirIdsStayTaken) {
+  std::string statements = "BEGIN;";
+  for (std::size_t i = 0; i < 3; ++i) statements += migrations()[i];
+  statements +=
+      "PRAGMA application_id = 1397506865; PRAGMA user_version = 3; COMMIT;"
+      "INSERT INTO organisations (id, name) VALUES (399921, 'Test');"
+      "INSERT INTO streams VALUES (4, 399921, 'n', 2, '{}', '{}', '', 0, 2, 3, 'e', 500, 9, 2, 1, "
+      "2, '[1]', '[2]', 3, 4, 5);"
+      "INSERT INTO streams SELECT 8, organisation_id, name, type, destination, delivery, "
+      "relation_resolution, historic, status, status_before_pause, last_error, remote_status, "
+      "start_offset, revision, created_ms, updated_ms, filters, labels, filter_revision, "
+      "render_revision, settings_revision FROM streams; DELETE FROM streams WHERE id = 8";
+  sql(statements.c_str());
+  const auto catalog = open();
+  const Stream row = **catalog->stream(kTest, StreamId{4});
+  EXPECT_EQ(row.status, StreamStatus::Paused);
+  EXPECT_EQ(row.status_before_pause, StreamStatus::Error);
+  EXPECT_EQ(row.remote_status, 500);
+  EXPECT_EQ(row.labels, "[2]");
+  EXPECT_EQ(row.settings_revision, 5u);
+  EXPECT_EQ(row.applied_revision, 0u);
+  EXPECT_EQ(catalog->create_stream(new_stream(), WallTime{1})->id, StreamId{9});
 }
 
 TEST_F(CatalogTest, TextIsKeptByteForByte) {

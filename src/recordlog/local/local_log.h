@@ -37,6 +37,9 @@ struct LocalSettings {
   std::uint64_t index_cache_bytes_max = 16 * kMiB;    // footers of sealed segments
   std::uint64_t request_keys_max = 1'000'000;         // of marked requests; then new ones wait
   std::int64_t request_keys_kept_s = 24 * 3600;       // from the last record stored
+  // False, for the simulator: what the commit threads would do is done within append(),
+  // run_retention() and the destructor, so that a run can be repeated. One thread only, then.
+  bool own_threads = true;
 };
 
 struct LocalDependencies {  // all outlive the log

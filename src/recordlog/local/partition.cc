@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "base/logging.h"
 
@@ -60,7 +61,7 @@ Partition::Partition(LogContext& context, std::uint32_t number, RecoveredPartiti
       segments_(std::make_shared<const SegmentList>()) {
   for (const auto& segment : recovered.segments) context_.budget.add(segment->bytes());
   publish_segments(std::move(recovered.segments));
-  thread_ = std::thread([this] { run(); });
+  if (context.settings.own_threads) thread_ = std::thread([this] { run(); });
 }
 
 Partition::~Partition() { stop(); }
@@ -72,6 +73,7 @@ void Partition::stop() {
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
+  if (!context_.settings.own_threads) finish();
 }
 
 void Partition::push(Part part) {
@@ -84,8 +86,10 @@ void Partition::push(Part part) {
   }
   if (part.append) {
     finish_part(context_, part, Error{ErrorCode::Cancelled, "the log is stopping"});
-  } else {
+  } else if (context_.settings.own_threads) {
     wake_.notify_one();
+  } else {
+    commit_now();
   }
 }
 
@@ -108,6 +112,7 @@ Result<void> Partition::health() const {
 }
 
 void Partition::run_retention() {
+  if (!context_.settings.own_threads) return keep_house(/*retention_wanted=*/true);
   const MutexLock lock(mutex_);
   const std::uint64_t wanted = ++retention_wanted_;
   wake_.notify_one();
@@ -132,10 +137,25 @@ void Partition::run() {
     retention_done_ = wanted;
     retention_ran_.notify_all();
   }
-  seal_segment();
-  write_mark();
+  finish();
   const MutexLock lock(mutex_);
   retention_ran_.notify_all();
+}
+
+void Partition::finish() {
+  if (std::exchange(ended_, true)) return;
+  seal_segment();
+  write_mark();
+}
+
+void Partition::commit_now() {
+  std::vector<Part> parts;
+  {
+    const MutexLock lock(mutex_);
+    parts.swap(queue_);
+  }
+  commit(parts);
+  keep_house(/*retention_wanted=*/false);
 }
 
 // Takes what waits, up to a group's bytes. False: stopping, and nothing waits
@@ -352,7 +372,10 @@ void Partition::publish_segments(SegmentList segments) {
 // --- housekeeping
 
 void Partition::keep_house(bool retention_wanted) {
-  if (mark_ != written_mark_ && std::chrono::steady_clock::now() >= mark_due_) write_mark();
+  const bool mark_is_due = context_.settings.own_threads
+                               ? std::chrono::steady_clock::now() >= mark_due_
+                               : retention_wanted;
+  if (mark_ != written_mark_ && mark_is_due) write_mark();
   if (retention_wanted || context_.clock.steady() >= retention_due_) {
     retention_due_ = context_.clock.steady() + kRetentionEvery;
     apply_retention();

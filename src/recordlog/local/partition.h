@@ -53,6 +53,8 @@ class Partition {
 
  private:
   void run();
+  void finish();
+  void commit_now();  // without a thread of our own
   bool wait_for_work(std::vector<Part>& parts);
   void commit(std::vector<Part>& parts);
   Result<void> write_chunks(std::span<PreparedChunk> chunks);
@@ -81,6 +83,7 @@ class Partition {
   const std::vector<std::string> recovery_problems_;
 
   // The commit thread's own.
+  bool ended_ = false;
   GroupBuilder builder_;
   std::vector<iovec> pieces_;
   std::vector<Segment::NewEntry> entries_;

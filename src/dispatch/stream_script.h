@@ -1,0 +1,177 @@
+#pragma once
+// A StreamMachine through a script, for the tests of this folder: an event on the left, what the
+// machine asks for on the right.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "dispatch/fake_log.h"
+#include "dispatch/stream_machine.h"
+
+namespace sluice::dispatch {
+
+inline constexpr OrganisationId kOrganisation{7};
+
+class Script {
+ public:
+  explicit Script(DeliverySettings delivery = {}, connectors::BatchLimits limits = {10, 1 << 20}) {
+    options.stream = StreamId{5};
+    options.organisation = kOrganisation;
+    options.settings.delivery = delivery;
+    options.settings.limits = limits;
+    options.settings.render_revision = 1;
+    options.evaluator = &evaluator;
+    options.chance = [] { return 0.0; };
+    start.entry = cursor_at(Offset{0});
+  }
+
+  static JournalEntry cursor_at(Offset cursor) {
+    JournalEntry entry;
+    entry.stream = StreamId{5};
+    entry.cursor = cursor;
+    entry.render_revision = 1;
+    return entry;
+  }
+
+  // Stores without telling the machine.
+  void lay(std::size_t count, Kind kind = Kind::Event, std::size_t bytes = 20) {
+    log.store(kOrganisation, kind, std::vector<std::string>(count, std::string(bytes, 'x')));
+  }
+
+  std::string begin() {
+    start.end = log.end(kOrganisation);
+    machine.emplace(options, start);
+    return did(machine->begin(now));
+  }
+  std::string store(std::size_t count, Kind kind = Kind::Event, std::size_t bytes = 20) {
+    lay(count, kind, bytes);
+    return did(machine->records_ready(log.end(kOrganisation), now));
+  }
+  std::string frozen() { return did(machine->frozen({}, now)); }
+  std::string freeze_failed() {
+    return did(machine->frozen(Error{ErrorCode::Io, "disk full"}, now));
+  }
+  std::string saved() { return did(machine->saved({}, now)); }
+  std::string save_failed() { return did(machine->saved(Error{ErrorCode::Io, "disk full"}, now)); }
+  std::string sent(connectors::Decision decision, int status = 200, bool answered = true) {
+    return did(machine->sent({std::move(decision), status, answered}, now));
+  }
+  std::string delivered() { return sent(connectors::Delivered{}); }
+  std::string failed(std::string reason = "503") {
+    return sent(connectors::RetryLater{reason, {}, 0}, 503);
+  }
+
+  // Time passes; timers go off on their way.
+  std::string after(Milliseconds wait) {
+    const SteadyTime until = now + wait;
+    std::string all;
+    while (machine->wake_at() && *machine->wake_at() <= until) {
+      now = *machine->wake_at();
+      join(all, did(machine->timer(now)));
+    }
+    now = until;
+    join(all, did(machine->timer(now)));
+    return all;
+  }
+  std::string command(Command command) {
+    auto actions = machine->command(command, now);
+    if (!actions) return std::string("refused");
+    return did(std::move(*actions));
+  }
+  std::string change(StreamMachine::Settings settings, bool new_destination = false) {
+    settings.settings_revision = ++options.settings.settings_revision;
+    return did(machine->change(std::move(settings), new_destination, now));
+  }
+  // Records of these types, each its type's digit and some more.
+  std::string store_types(std::string_view types) {
+    std::vector<std::string> records;
+    for (const char type : types) records.push_back(type + std::string(19, 'x'));
+    log.store(kOrganisation, Kind::Event, records);
+    return machine ? did(machine->records_ready(log.end(kOrganisation), now)) : "";
+  }
+  std::string sent_records() const {
+    std::string types;
+    for (const connectors::RecordRun& run : sending->runs) {
+      for (std::uint32_t i = run.begin; i < run.end; ++i) types += run.chunk->record(i)[0];
+    }
+    return types;
+  }
+  std::string release() { return did(machine->release(now)); }
+  std::string stop() { return did(machine->stop(now)); }
+  std::string abandon() { return did(machine->abandon(now)); }
+
+  const connectors::RecordBatch& batch() const { return *sending; }
+
+  FakeLog log;
+  filters::Evaluator evaluator;
+  StreamMachine::Options options;
+  StreamMachine::Start start;
+  SteadyTime now{std::chrono::seconds(1'000'000)};
+  std::optional<StreamMachine> machine;
+  std::optional<JournalEntry> freezing;
+  const connectors::RecordBatch* sending = nullptr;
+
+ private:
+  static void join(std::string& all, const std::string& more) {
+    if (!all.empty() && !more.empty()) all += ", ";
+    all += more;
+  }
+
+  // Reads what the machine wants, and says what it asked for.
+  std::string did(Actions actions) {
+    std::string all;
+    for (;;) {
+      join(all, describe(actions));
+      const auto from = machine->wants_read();
+      if (!from) break;
+      actions =
+          machine->read_done(log.read(kOrganisation, {Kind::Event, Kind::SensorEvent}, *from), now);
+    }
+    EXPECT_GT(machine->wake_at().value_or(SteadyTime::max()), now) << "would spin";
+    return all;
+  }
+
+  std::string describe(const Actions& actions) {
+    std::string all;
+    if (actions.freeze) {
+      freezing = actions.freeze;
+      EXPECT_EQ(freezing->kind, JournalEntry::Kind::Boundary);
+      join(all, fmt::format("freeze {}-{}", freezing->cursor.value(), freezing->last.value()));
+    }
+    if (actions.save) {
+      EXPECT_EQ(actions.save->kind, JournalEntry::Kind::Cursor);
+      join(all, fmt::format("save {}", actions.save->cursor.value()));
+    }
+    if (actions.send != nullptr) {
+      sending = actions.send;
+      join(all, fmt::format("send {} #{}", sending->webhook_id, sending->attempt));
+      std::uint32_t records = 0;
+      std::uint64_t bytes = 0;
+      for (const connectors::RecordRun& run : sending->runs) {
+        records += run.count();
+        bytes += run.joined().size() - (run.count() - 1);
+      }
+      EXPECT_EQ(records, sending->records);
+      EXPECT_EQ(bytes, sending->bytes);
+    }
+    if (actions.cancel) join(all, "cancel");
+    return all;
+  }
+};
+
+inline std::shared_ptr<const filters::Filter> only_types(std::initializer_list<int> types) {
+  const nlohmann::json clauses = {{{"field", "event_type_id"}, {"value", types}}};
+  return std::get<0>(filters::Filter::compile(clauses, {Kind::Event}));
+}
+
+inline DeliverySettings with_linger(Milliseconds linger) {
+  DeliverySettings settings;
+  settings.linger = linger;
+  return settings;
+}
+
+}  // namespace sluice::dispatch

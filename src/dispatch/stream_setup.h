@@ -1,0 +1,29 @@
+#pragma once
+// From a stream's row in the catalog to what its machine and its connector work with. Internal to
+// dispatch.
+
+#include <memory>
+#include <string_view>
+
+#include "catalog/catalog.h"
+#include "connectors/connector.h"
+#include "dispatch/stream_machine.h"
+#include "model/kind.h"
+
+namespace sluice::dispatch {
+
+using FindConnector = const connectors::ConnectorDescriptor* (*)(std::string_view type);
+
+struct StreamSetup {
+  StreamMachine::Settings settings;
+  std::unique_ptr<connectors::Connector> connector;  // null if `settings.unusable`
+};
+
+// Whatever is wrong with the row becomes the stream's own error.
+StreamSetup set_up(const catalog::Stream& row, FindConnector find_connector,
+                   const connectors::ConnectorContext& context);
+
+// Of a data_stream_type; empty: this version has no such type.
+KindSet kinds_of(std::uint32_t type);
+
+}  // namespace sluice::dispatch

@@ -1,0 +1,366 @@
+#include "simulator/stream.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace sluice::simulator {
+namespace {
+
+using dispatch::Command;
+using dispatch::Milliseconds;
+
+KindSet choose_kinds(World& world) {
+  if (world.one_in(3)) return {Kind::Usage, Kind::Event};
+  return {world.one_in(2) ? Kind::Usage : Kind::Event};
+}
+
+std::string body_of(const connectors::RecordBatch& batch, std::uint32_t render_revision) {
+  std::string body = fmt::format("{}:", render_revision);
+  for (const connectors::RecordRun& run : batch.runs) body.append(run.joined()) += ',';
+  return body;
+}
+
+}  // namespace
+
+Stream::Stream(World& world, StreamId id, std::size_t ledger)
+    : world_(world), id_(id), ledger_(ledger), kinds_(choose_kinds(world)) {
+  Settings first;
+  choose_limits(first);
+  first.delivery.initial = Milliseconds(10 + world.below(3000));
+  first.delivery.error_after = std::chrono::seconds(world.one_in(3) ? 60 : 86'400);
+  if (world.one_in(2)) first.delivery.linger = Milliseconds(world.below(2000));
+  if (world.one_in(3)) first.delivery.interval = Milliseconds(world.below(2000));
+  if (world.one_in(2)) first.want = {{0, 1, 2}, world.one_in(2)};
+  settings_[0] = first;
+}
+
+void Stream::require(bool holds, std::string_view promise) const {
+  if (holds) return;
+  throw Violation(fmt::format("stream {}: {}{}", id_.value(), promise,
+                              sending_ ? " (" + sending_->webhook_id + ")" : ""));
+}
+
+bool Stream::wanted(const Record& record) const {
+  return kinds_.contains(record.kind) && applied().want.passes(record);
+}
+
+void Stream::choose_limits(Settings& settings) {
+  const std::uint64_t records = 1 + world_.below(world_.one_in(3) ? 5 : 60);
+  const std::uint64_t bytes = 100 + world_.below(world_.one_in(3) ? 500 : 20'000);
+  settings.limits = {static_cast<std::uint32_t>(records), bytes};
+}
+
+dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revision) const {
+  const Settings& settings = settings_.at(revision);
+  const auto compiled =
+      filters::Filter::compile(nlohmann::json::parse(settings.want.json()), kinds_);
+  return {.delivery = settings.delivery,
+          .limits = settings.limits,
+          .filter = std::get<std::shared_ptr<const filters::Filter>>(compiled),
+          .filter_revision = settings.filter_revision,
+          .render_revision = settings.render_revision,
+          .settings_revision = revision,
+          .unusable = ""};
+}
+
+// ---- A process's life --------------------------------------------------------------------------
+
+void Stream::begin() {
+  const auto& [revision, settings] = *settings_.rbegin();
+  reader_ = world_.log->reader(organisation(), kinds_);
+  told_end_ = world_.log->end(organisation());
+  machine_.emplace(
+      dispatch::StreamMachine::Options{
+          .stream = id_,
+          .organisation = organisation(),
+          .settings = machine_settings(revision),
+          .evaluator = &world_.evaluator,
+          .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; }},
+      dispatch::StreamMachine::Start{
+          .status = state_.status,
+          .before_pause = state_.before_pause,
+          .last_error = state_.last_error,
+          .remote_status = state_.remote_status,
+          .revision = state_.revision,
+          .failing = state_.failing,
+          .new_destination = settings.destination_revision > state_.applied_revision,
+          .cursor = state_.start,
+          .entry = world_.journal->recovered(id_),
+          .end = told_end_});
+  heard_revision_ = revision;
+  const Offset cursor = machine_->cursor();
+  require(cursor >= confirmed_, "the cursor went back past a confirmed batch");
+  recovered_ = settled_in_this_life_ = cursor;
+  if (std::exchange(seen_revision_, revision) != revision) expect_anew(cursor);
+  take(machine_->begin(now()), cursor);
+}
+
+void Stream::end() {
+  if (sending_ != nullptr && world_.one_in(2)) receive(*sending_);
+  sending_ = nullptr;
+  machine_.reset();
+  reader_.reset();
+  writing_.clear();
+  written_.clear();
+}
+
+void Stream::take(dispatch::Actions actions, Offset floor) {
+  require(!machine_->wake_at() || *machine_->wake_at() > now(), "it would spin");
+  if (std::exchange(seen_revision_, machine_->settings_revision()) != seen_revision_) {
+    expect_anew(floor);
+  }
+  if (actions.freeze) writing_.push_back({*actions.freeze, true});
+  if (actions.save) writing_.push_back({*actions.save, false});
+  if (actions.send == nullptr) return;
+  require(sending_ == nullptr, "two attempts at a time");
+  sending_ = actions.send;
+  sending_body_ = body_of(*sending_, applied().render_revision);
+  check_attempt(*sending_);
+}
+
+// Under other filters: what lies before `floor` was passed over under those before.
+void Stream::expect_anew(Offset floor) {
+  missing_.clear();
+  if (machine_->kept_status() == StreamStatus::Disabled) return;
+  const Offset from = std::max(floor, machine_->start());
+  for (auto it = ledger().by_offset.lower_bound(from); it != ledger().by_offset.end(); ++it) {
+    const Record& record = ledger().records[it->second];
+    if (record.acknowledged && wanted(record) && !delivered_.contains(it->first)) {
+      missing_.insert(it->first);
+    }
+  }
+}
+
+void Stream::stored(Offset offset, const Record& record) {
+  if (machine_->kept_status() != StreamStatus::Disabled && wanted(record)) missing_.insert(offset);
+}
+
+// ---- Steps -------------------------------------------------------------------------------------
+
+void Stream::hear_of_end() {
+  told_end_ = world_.log->end(organisation());
+  const Offset cursor = machine_->cursor();
+  take(machine_->records_ready(told_end_, now()), cursor);
+}
+
+void Stream::read() {
+  const auto from = machine_->wants_read();
+  if (!from) return;
+  const Offset cursor = machine_->cursor();
+  take(machine_->read_done(reader_->read(*from), now()), cursor);
+}
+
+void Stream::write_journal() {
+  if (writing_.empty()) return;
+  const Writing writing = std::move(writing_.front());
+  writing_.pop_front();
+  world_.journal->append(writing.entry, [this, &writing](Result<void> result) {
+    if (result) confirmed_ = std::max(confirmed_, writing.entry.cursor);
+    written_.push_back({std::move(result), writing.freeze});
+  });
+}
+
+void Stream::hear_of_journal() {
+  if (written_.empty()) return;
+  const Written written = std::move(written_.front());
+  written_.pop_front();
+  const Offset cursor = machine_->cursor();
+  take(written.freeze ? machine_->frozen(written.result, now())
+                      : machine_->saved(written.result, now()),
+       cursor);
+}
+
+void Stream::answer(bool honest) {
+  if (sending_ == nullptr) return;
+  using namespace connectors;
+  const std::uint64_t dice = honest ? 0 : world_.below(12);
+  if (dice <= 6) receive(*sending_);
+  SendOutcome outcome{Delivered{}, 200, true};
+  if (dice == 6) outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
+  if (dice == 7) outcome = {RetryLater{"503", Milliseconds(world_.below(9000)), 0}, 503, true};
+  if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
+  if (dice == 9) outcome = {Rejected{"400"}, 400, true};
+  if (dice == 10) outcome = {Misconfigured{"401"}, 401, true};
+  if (dice == 11) outcome = {Gone{"410"}, 410, true};
+  Offset floor = machine_->cursor();
+  if (dice <= 5) {
+    acknowledge(*sending_);
+    floor = settled_in_this_life_ = next(sending_->last);
+  }
+  sending_ = nullptr;
+  take(machine_->sent(outcome, now()), floor);
+}
+
+void Stream::pass_time() {
+  const Offset cursor = machine_->cursor();
+  take(machine_->timer(now()), cursor);
+}
+
+void Stream::release() {
+  const Offset cursor = machine_->cursor();
+  take(machine_->release(now()), cursor);
+}
+
+void Stream::command() { command(static_cast<Command>(world_.below(world_.one_in(4) ? 4 : 3))); }
+
+// As the runner does: what was acknowledged came before; the catalog knows before the caller.
+void Stream::command(Command command) {
+  hear_of_end();
+  const Offset cursor = machine_->cursor();
+  auto actions = machine_->command(command, now());
+  if (!actions) return;
+  if (command == Command::Disable) {
+    missing_.clear();
+    was_disabled_ = true;
+  }
+  take(std::move(*actions), cursor);
+  write_catalog();
+}
+
+void Stream::write_catalog() {
+  state_ = {machine_->kept_status(),       machine_->before_pause(),    machine_->kept_error(),
+            machine_->remote_status(),     machine_->revision(),        machine_->start(),
+            machine_->settings_revision(), machine_->failing_for(now())};
+}
+
+void Stream::change_settings() {
+  const std::uint32_t revision = settings_.rbegin()->first + 1;
+  Settings settings = settings_.rbegin()->second;
+  settings_changed_ = true;
+  switch (world_.below(4)) {
+    case 0: {
+      settings.want = {{}, world_.one_in(2)};
+      for (std::uint64_t i = world_.below(4); i > 0; --i) {
+        settings.want.endpoints.push_back(static_cast<std::int64_t>(world_.below(6)));
+      }
+      ++settings.filter_revision;
+      break;
+    }
+    case 1:
+      choose_limits(settings);
+      ++settings.render_revision;
+      break;
+    case 2: settings.delivery.initial = Milliseconds(10 + world_.below(3000)); break;
+    case 3:
+      if (world_.one_in(2)) ++settings.render_revision;  // else a secret
+      settings.destination_revision = revision;
+      break;
+  }
+  settings_[revision] = settings;
+}
+
+void Stream::hear_of_change() {
+  const auto& [revision, settings] = *settings_.rbegin();
+  if (revision == heard_revision_) return;
+  const bool new_destination = settings.destination_revision > heard_revision_;
+  heard_revision_ = revision;
+  const Offset cursor = machine_->cursor();
+  take(machine_->change(machine_settings(revision), new_destination, now()), cursor);
+}
+
+// ---- The end -----------------------------------------------------------------------------------
+
+bool Stream::settle_down() {
+  if (heard_revision_ != settings_.rbegin()->first) {
+    hear_of_change();
+  } else if (machine_->kept_status() == StreamStatus::Error) {
+    command(Command::Restart);
+  } else if (machine_->kept_status() != StreamStatus::Running) {
+    command(Command::Resume);
+  } else if (told_end_ != world_.log->end(organisation())) {
+    hear_of_end();
+  } else if (machine_->wants_read()) {
+    read();
+  } else if (!writing_.empty()) {
+    write_journal();
+  } else if (!written_.empty()) {
+    hear_of_journal();
+  } else if (sending_ != nullptr) {
+    answer(true);
+  } else if (machine_->wake_at()) {
+    if (*machine_->wake_at() > now()) world_.clock.advance_to(*machine_->wake_at());
+    pass_time();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void Stream::check_end() {
+  require(
+      missing_.empty(),
+      missing_.empty() ? "" : fmt::format("record {} never arrived", missing_.begin()->value()));
+  require(machine_->cursor() == world_.log->end(organisation()), "it stands still before the end");
+  require(machine_->memory_bytes() == 0, "it holds memory for nothing");
+  require(std::max(recovered_, confirmed_) == machine_->cursor(),
+          "the journal does not know where it stands");
+  if (settings_changed_ || was_disabled_) return;
+  require(machine_->delivered() == delivered_.size(), "it counted wrong");
+}
+
+// ---- The promises ------------------------------------------------------------------------------
+
+void Stream::check_attempt(const connectors::RecordBatch& batch) {
+  require(machine_->kept_status() == StreamStatus::Running, "it sends while it must not");
+  require(batch.first >= settled_in_this_life_, "this was delivered already");
+  require(batch.first >= state_.start, "this was dropped already");
+  require(batch.webhook_id == fmt::format("{}-{}-{}-{}", id_.value(), machine_->revision(),
+                                          batch.first.value(), batch.last.value()),
+          "the id says something else");
+  std::optional<Offset> last;
+  std::uint32_t records = 0;
+  auto due = missing_.begin();
+  for (const connectors::RecordRun& run : batch.runs) {
+    for (std::uint32_t i = run.begin; i < run.end; ++i, ++records) {
+      const Offset offset = check_record(run, i);
+      require(last ? offset > *last : offset == batch.first, "records out of order");
+      last = offset;
+      require(due == missing_.end() || *due >= offset, "it overtakes a record");
+      if (due != missing_.end() && *due == offset) ++due;
+    }
+  }
+  require(last == batch.last && records == batch.records, "the batch is not what it says");
+  require(records <= applied().limits.records_max, "the batch is too large");
+
+  const auto at = delivered_.lower_bound(batch.first);
+  const auto before = at == delivered_.begin() ? std::nullopt : std::optional(*std::prev(at));
+  const bool exact = !settings_changed_ && !was_disabled_;
+  require(exact ? batch.previous == before : batch.previous <= before, "wrong X-Sluice-Previous");
+}
+
+// The record is one that the log was given, byte for byte, and is on stable storage.
+Offset Stream::check_record(const connectors::RecordRun& run, std::uint32_t index) {
+  const Offset offset = plus(run.chunk->first, index);
+  const std::int64_t number = run.chunk->columns[index].id;
+  require(number >= 0 && static_cast<std::size_t>(number) < ledger().records.size(),
+          "a record was invented");
+  Record& record = ledger().records[static_cast<std::size_t>(number)];
+  require(run.chunk->record(index) == record.bytes, "a record's bytes were changed");
+  require(run.chunk->kind == record.kind && wanted(record), "a record is not wanted");
+  require(record.acknowledged || record.life < world_.life, "a record is sent before it is stored");
+  require(!record.offset || *record.offset == offset, "a record has two offsets");
+  if (record.offset) return offset;
+  record.offset = offset;
+  const bool is_new = ledger().by_offset.emplace(offset, static_cast<std::size_t>(number)).second;
+  require(is_new, "an offset stands for two records");
+  return offset;
+}
+
+void Stream::receive(const connectors::RecordBatch& batch) {
+  const auto [known, is_new] = bodies_.emplace(batch.webhook_id, sending_body_);
+  require(is_new || known->second == sending_body_, "one id stands for two bodies");
+}
+
+void Stream::acknowledge(const connectors::RecordBatch& batch) {
+  for (const connectors::RecordRun& run : batch.runs) {
+    for (std::uint32_t i = run.begin; i < run.end; ++i) {
+      delivered_.insert(plus(run.chunk->first, i));
+      missing_.erase(plus(run.chunk->first, i));
+    }
+  }
+}
+
+}  // namespace sluice::simulator

@@ -1,0 +1,116 @@
+#pragma once
+// One stream of a simulation: its StreamMachine, its row in the catalog, its destination, and the
+// ledger of what arrived there. Every method is one step; each checks the promises it can break.
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "dispatch/stream_machine.h"
+#include "simulator/world.h"
+
+namespace sluice::simulator {
+
+class Stream {
+ public:
+  Stream(World& world, StreamId id, std::size_t ledger);
+
+  OrganisationId organisation() const { return ledger().id; }
+
+  void begin();  // a process
+  void end();    // of it; a request under way may have arrived
+
+  void stored(Offset offset, const Record& record);
+
+  void hear_of_end();
+  void read();
+  void write_journal();
+  void hear_of_journal();
+  void answer(bool honest);
+  void pass_time();
+  void command();
+  void change_settings();
+  void hear_of_change();
+  void release();
+  void write_catalog();
+
+  // The next step towards everything having arrived; false: nothing is left to do.
+  bool settle_down();
+  void check_end();
+
+ private:
+  using StreamStatus = catalog::StreamStatus;
+  struct Settings {  // what the API may change, under their settings_revision
+    Want want;
+    connectors::BatchLimits limits;
+    dispatch::DeliverySettings delivery;
+    std::uint32_t filter_revision = 0;
+    std::uint32_t render_revision = 0;
+    std::uint32_t destination_revision = 0;
+  };
+  struct State {  // dispatch's half of the row
+    StreamStatus status = StreamStatus::Running;
+    StreamStatus before_pause = StreamStatus::Running;
+    std::string last_error;
+    std::optional<int> remote_status;
+    std::uint32_t revision = 1;
+    Offset start;
+    std::uint32_t applied_revision = 0;
+    std::chrono::seconds failing{0};
+  };
+  struct Writing {
+    dispatch::JournalEntry entry;
+    bool freeze = false;
+  };
+  struct Written {
+    Result<void> result;
+    bool freeze = false;
+  };
+
+  Ledger& ledger() const { return world_.ledgers[ledger_]; }
+  const Settings& applied() const { return settings_.at(machine_->settings_revision()); }
+  bool wanted(const Record& record) const;
+  SteadyTime now() const { return world_.clock.steady(); }
+  dispatch::StreamMachine::Settings machine_settings(std::uint32_t revision) const;
+  void choose_limits(Settings& settings);
+  void take(dispatch::Actions actions, Offset floor);
+  void expect_anew(Offset floor);
+  void command(dispatch::Command command);
+
+  void check_attempt(const connectors::RecordBatch& batch);
+  Offset check_record(const connectors::RecordRun& run, std::uint32_t index);
+  void receive(const connectors::RecordBatch& batch);
+  void acknowledge(const connectors::RecordBatch& batch);
+  void require(bool holds, std::string_view promise) const;
+
+  World& world_;
+  const StreamId id_;
+  const std::size_t ledger_;
+  const KindSet kinds_;
+
+  std::map<std::uint32_t, Settings> settings_;  // the catalog's last one, and those before
+  State state_;                                 // as the catalog has it
+
+  std::optional<dispatch::StreamMachine> machine_;
+  std::unique_ptr<recordlog::Reader> reader_;
+  std::uint32_t heard_revision_ = 0;  // of the newest settings the machine was told
+  std::uint32_t seen_revision_ = 0;   // that it works under
+  Offset told_end_;
+  std::deque<Writing> writing_;  // on its way to the journal
+  std::deque<Written> written_;  // on its way back
+  const connectors::RecordBatch* sending_ = nullptr;
+  std::string sending_body_;
+  Offset settled_in_this_life_;
+
+  Offset recovered_;            // cursor that this process began with
+  Offset confirmed_;            // cursor of the entries that the journal called durable
+  std::set<Offset> missing_;    // acknowledged to the sender, wanted, and still to arrive
+  std::set<Offset> delivered_;  // and known to be
+  std::map<std::string, std::string> bodies_;  // by webhook-id
+  bool settings_changed_ = false;
+  bool was_disabled_ = false;
+};
+
+}  // namespace sluice::simulator

@@ -1,0 +1,151 @@
+#include "simulator/world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/units.h"
+
+namespace sluice::simulator {
+namespace {
+
+using testing::DiskFault;
+using testing::kForever;
+
+std::string name_of(std::int64_t endpoint) { return fmt::format("sensor {}", endpoint); }
+
+}  // namespace
+
+std::string Want::json() const {
+  nlohmann::json clauses = nlohmann::json::array();
+  if (endpoints.empty()) return clauses.dump();
+  nlohmann::json value = nlohmann::json::array();
+  for (const std::int64_t endpoint : endpoints) {
+    by_name ? value.push_back(name_of(endpoint)) : value.push_back(endpoint);
+  }
+  clauses.push_back({{"field", by_name ? "endpoint_name" : "endpoint_id"}, {"value", value}});
+  return clauses.dump();
+}
+
+bool Want::passes(const Record& record) const {
+  return endpoints.empty() ||
+         std::find(endpoints.begin(), endpoints.end(), record.endpoint_id) != endpoints.end();
+}
+
+World::World(std::uint64_t seed, Metrics& metrics_in)
+    : random(seed), metrics(metrics_in), disk({.seed = seed}) {
+  ledgers.resize(1 + below(2));
+  for (std::size_t i = 0; i < ledgers.size(); ++i) ledgers[i].id = OrganisationId{i + 1};
+  partitions = static_cast<std::uint32_t>(1 + below(2));
+  record_bytes_max = one_in(4) ? 8000 : 300;  // the large ones fill segments
+  journal_compact_bytes = one_in(2) ? 2 * kKiB : 4 * kMiB;
+  // The server's data directory, which it makes durable by itself.
+  if (!disk.create_directories("/data") || !disk.sync_directory("/")) std::abort();
+}
+
+bool World::open() {
+  auto opened = recordlog::open_local({.directory = "/data/log",
+                                       .partitions = partitions,
+                                       .segment_bytes = 64 * kKiB,
+                                       .own_threads = false},
+                                      {disk, clock, metrics});
+  if (!opened) return false;
+  log = *std::move(opened);
+  auto read =
+      dispatch::Journal::open("/data/journal", disk, metrics,
+                              {.compact_bytes = journal_compact_bytes, .own_thread = false});
+  if (!read) return false;
+  journal = *std::move(read);
+  return true;
+}
+
+void World::begin_life() {
+  ++life;
+  if (one_in(4)) arm_fault();
+  while (!open() || crashed()) {
+    end_life();
+    ++life;
+  }
+  for (Ledger& ledger : ledgers) {
+    const Offset end = log->end(ledger.id);
+    if (!ledger.by_offset.empty() && end <= ledger.by_offset.rbegin()->first) {
+      throw Violation(fmt::format("organisation {} ends at {}, but {} was acknowledged",
+                                  ledger.id.value(), end.value(),
+                                  ledger.by_offset.rbegin()->first.value()));
+    }
+  }
+}
+
+void World::end_life() {
+  disk.power_off();
+  log.reset();
+  journal.reset();
+  one_in(2) ? disk.power_on() : disk.revive();
+  crash_armed = false;
+}
+
+std::vector<std::size_t> World::store(Ledger& ledger) {
+  const auto payload = std::make_shared<std::vector<std::string>>();
+  const Kind kind = one_in(3) ? Kind::Usage : Kind::Event;
+  std::vector<std::size_t> numbers;
+  recordlog::NewRecords group{ledger.id, kind, {}};
+  const std::uint64_t count = 1 + below(12);
+  payload->reserve(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    numbers.push_back(ledger.records.size());
+    const auto endpoint = static_cast<std::int64_t>(below(6));
+    payload->push_back(fmt::format(R"({{"id":{},"endpoint":{{"id":{},"name":"{}"}},"pad":"{}"}})",
+                                   numbers.back(), endpoint, name_of(endpoint),
+                                   std::string(below(record_bytes_max), 'x')));
+    ledger.records.push_back({kind, endpoint, payload->back(), life, {}, false});
+    RecordColumns columns;
+    columns.id = static_cast<std::int64_t>(numbers.back());
+    columns.endpoint_id = endpoint;
+    group.records.push_back({payload->back(), columns});
+  }
+  recordlog::AppendRequest request;
+  request.groups.push_back(std::move(group));
+  request.payload = payload;
+  std::optional<Result<void>> stored;
+  log->append(std::move(request), [&](Result<void> result) { stored = std::move(result); });
+  if (!stored) throw Violation("an append was never answered");
+  if (!*stored) return {};
+  const std::uint64_t end = log->end(ledger.id).value();
+  if (end < count) throw Violation("an append was acknowledged, but the log did not grow");
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const Offset offset{end - count + i};
+    Record& record = ledger.records[numbers[i]];
+    record.offset = offset;
+    record.acknowledged = true;
+    if (!ledger.by_offset.emplace(offset, numbers[i]).second) {
+      throw Violation(fmt::format("offset {} stands for two records", offset.value()));
+    }
+  }
+  return numbers;
+}
+
+void World::arm_fault() {
+  DiskFault fault;
+  fault.number = 1 + below(12);
+  fault.torn = one_in(2);
+  crash_armed = one_in(2);
+  if (crash_armed) {
+    fault.times = kForever;
+  } else if (one_in(3)) {
+    fault.code = ErrorCode::ResourceExhausted;
+    fault.times = 1 + below(10);
+  } else if (one_in(2)) {
+    fault.operations = mask(testing::DiskOperation::Sync);
+    fault.number = 1 + below(3);
+  }
+  disk.arm(fault);
+}
+
+void World::heal() {
+  disk.heal();
+  crash_armed = false;
+}
+
+}  // namespace sluice::simulator

@@ -1,0 +1,102 @@
+#pragma once
+// What the simulated streams live in: time, records with the ledger of what the log acknowledged,
+// the disk with log and journal on it.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "dispatch/journal.h"
+#include "filters/filter.h"
+#include "model/ids.h"
+#include "model/kind.h"
+#include "recordlog/local/local_log.h"
+#include "support/faulty_disk.h"
+
+namespace sluice::simulator {
+
+// A promise that was broken. It never leaves the program.
+class Violation : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class ManualClock final : public Clock {
+ public:
+  WallTime now() const override { return {1'700'000'000'000 + passed_.count()}; }
+  SteadyTime steady() const override { return SteadyTime{std::chrono::seconds{1000} + passed_}; }
+  void advance(std::chrono::milliseconds time) { passed_ += time; }
+  void advance_to(SteadyTime time) {
+    passed_ += std::chrono::ceil<std::chrono::milliseconds>(time - steady());
+  }
+
+ private:
+  std::chrono::milliseconds passed_{0};
+};
+
+struct Record {
+  Kind kind = Kind::Event;
+  std::int64_t endpoint_id = 0;
+  std::string bytes;
+  std::uint32_t life = 0;        // of the process that was given it
+  std::optional<Offset> offset;  // once it is known
+  bool acknowledged = false;
+};
+
+// What a stream's filters let pass, beside the product's own judgement of them.
+struct Want {
+  std::vector<std::int64_t> endpoints;  // empty: all
+  bool by_name = false;                 // asks for endpoint_name, which no column has
+  std::string json() const;
+  bool passes(const Record& record) const;
+};
+
+// The records of one organisation, by number; the number is their `id`.
+struct Ledger {
+  OrganisationId id;
+  std::vector<Record> records;
+  std::map<Offset, std::size_t> by_offset;  // known ones
+};
+
+struct World {
+  explicit World(std::uint64_t seed, Metrics& metrics_in);
+
+  std::uint64_t below(std::uint64_t n) { return random() % n; }
+  bool one_in(std::uint64_t n) { return below(n) == 0; }
+
+  // Opens log and journal; a disk that fails has them tried again after a power cut.
+  void begin_life();
+  // kill -9 or a power cut.
+  void end_life();
+  // Some records of one organisation and kind. Returns the numbers if they were acknowledged.
+  std::vector<std::size_t> store(Ledger& ledger);
+  void arm_fault();
+  bool crashed() const { return crash_armed && disk.fault_fired(); }
+  void heal();
+
+  std::mt19937_64 random;
+  Metrics& metrics;
+  ManualClock clock;
+  testing::FaultyDisk disk;
+  std::vector<Ledger> ledgers;
+  std::unique_ptr<recordlog::LocalLog> log;
+  std::unique_ptr<dispatch::Journal> journal;
+  filters::Evaluator evaluator;
+  std::uint32_t life = 0;
+  bool crash_armed = false;
+  std::uint64_t record_bytes_max = 0;
+  std::uint32_t partitions = 1;
+  std::uint64_t journal_compact_bytes = 0;
+
+ private:
+  bool open();
+};
+
+}  // namespace sluice::simulator
