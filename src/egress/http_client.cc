@@ -1,20 +1,24 @@
 #include "egress/http_client.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <openssl/x509_vfy.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
-#include <unordered_set>
+#include <string>
+#include <unordered_map>
 
 #include "base/assert.h"
+#include "base/units.h"
 #include "egress/address_rules.h"
-#include "egress/curl_loop.h"
+#include "egress/answer.h"
+#include "egress/attempt.h"
+#include "egress/connection_pool.h"
+#include "egress/dialer.h"
+#include "egress/exchange.h"
+#include "egress/gather.h"
 #include "egress/resolver.h"
-#include "egress/transfer.h"
 #include "egress/url.h"
-#include "egress/wait.h"
 
 namespace sluice::egress {
 namespace {
@@ -23,6 +27,8 @@ namespace asio = boost::asio;
 
 // Behind a proxy this host may have no DNS for outer names: do not spend the deadline on it.
 constexpr std::chrono::seconds kLookupBehindProxyMax{1};
+constexpr std::size_t kUrlsMax = 10'000;
+constexpr std::size_t kRoomBytes = 64 * kKiB;
 
 Error invalid(std::string message) { return Error{ErrorCode::InvalidArgument, std::move(message)}; }
 
@@ -31,6 +37,11 @@ bool has_control(std::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     return (byte < 0x20 && c != '\t') || byte == 0x7f;
   });
+}
+
+// Two lengths in one request are how it is read as two.
+bool frames_the_body(std::string_view name) {
+  return same_name(name, "Content-Length") || same_name(name, "Transfer-Encoding");
 }
 
 // Connectors check what customers give; this is the door's own look, so that nothing that ends a
@@ -44,19 +55,10 @@ Result<void> check_head(const HttpRequest& request) {
     if (name.empty() || has_control(name) || name.find_first_of(" \t:;") != std::string::npos) {
       return invalid("a header's name is not a token");
     }
+    if (frames_the_body(name)) return invalid(fmt::format("header {} is not the caller's", name));
     if (has_control(value)) return invalid(fmt::format("header {}: control character", name));
   }
   return {};
-}
-
-Result<void> check_proxy(const std::string& proxy) {
-  // The proxy may carry credentials: never show it.
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
-  const bool known_scheme = proxy.starts_with("http://") || proxy.starts_with("https://");
-  if (known_scheme && curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(), 0) == CURLUE_OK) {
-    return {};
-  }
-  return invalid("[egress] proxy must be a URL such as http://proxy.example:3128 or https://...");
 }
 
 Result<void> check_ca_file(const std::string& path) {
@@ -71,8 +73,8 @@ Result<void> check_ca_file(const std::string& path) {
 Result<void> validate(const Settings& settings) {
   const Result<AddressRules> rules = AddressRules::parse(settings.allow);
   if (!rules.has_value()) return rules.error();
-  if (!settings.proxy.empty()) {
-    if (Result<void> ok = check_proxy(settings.proxy); !ok.has_value()) return ok;
+  if (!settings.proxy.empty() && !is_proxy(settings.proxy)) {  // which may hold credentials
+    return invalid("[egress] proxy must be a URL such as http://proxy.example:3128 or https://...");
   }
   if (!settings.ca_file.empty()) {
     if (Result<void> ok = check_ca_file(settings.ca_file); !ok.has_value()) return ok;
@@ -95,20 +97,21 @@ struct HttpClient::Impl {
   Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline);
   Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);
 
+  Result<std::shared_ptr<const Url>> read_url(const std::string& text);
   // The addresses that may be connected to; possibly none with a proxy. `url` outlives it.
   Awaitable<Result<Addresses>> checked_addresses(const Url& url, OrganisationId organisation,
                                                  SteadyTime deadline);
   Result<Addresses> only_allowed(const Url& url, const Addresses& addresses) const;
-  // Until the transfer is done or its time is up. True: it was cancelled. `transfer` outlives it.
-  Awaitable<bool> run(Transfer& transfer);
 
   asio::io_context& loop;
   const Clock& clock;
   const Settings settings;
   const AddressRules rules;
   Resolver resolver;
-  CurlLoop curl;
-  std::unordered_set<Transfer*> running;
+  Dialer dialer;
+  const std::shared_ptr<ConnectionPool> pool;
+  std::unordered_map<std::string, std::shared_ptr<const Url>> urls;  // read before
+  std::vector<char> room = std::vector<char>(kRoomBytes);  // of exchanges, between their waits
 };
 
 namespace {
@@ -134,17 +137,22 @@ HttpClient::Impl::Impl(asio::io_context& loop_in, const Clock& clock_in, Setting
       settings(std::move(settings_in)),
       rules(parsed_rules(settings)),
       resolver(loop, clock, resolver_options(settings)),
-      curl(loop,
-           CurlLoop::Limits{static_cast<long>(settings.connections_per_host_max),
-                            static_cast<long>(settings.connections_max)},
-           [](void* easy, int code) { Transfer::of(easy).finish(code); }) {}
+      dialer(loop, clock, resolver, Dialer::Options{settings.ca_file, settings.proxy}),
+      pool(std::make_shared<ConnectionPool>(
+          loop,
+          ConnectionPool::Limits{settings.connections_per_host_max, settings.connections_max})) {}
 
-// Coroutines that still wait are never resumed: their frames go with the loop, after this.
-HttpClient::Impl::~Impl() {
-  for (Transfer* transfer : running) {
-    curl.remove(transfer->easy());
-    transfer->abandon();
-  }
+// Coroutines that still wait are never resumed: their frames, and the connections in them, go with
+// the loop, after this.
+HttpClient::Impl::~Impl() { pool->close(); }
+
+// Reading one takes longer than all else that a small request needs.
+Result<std::shared_ptr<const Url>> HttpClient::Impl::read_url(const std::string& text) {
+  if (const auto known = urls.find(text); known != urls.end()) return known->second;
+  Result<Url> url = parse_url(text);
+  if (!url.has_value()) return url.error();
+  if (urls.size() >= kUrlsMax) urls.clear();
+  return urls.emplace(text, std::make_shared<const Url>(std::move(*url))).first->second;
 }
 
 Result<Addresses> HttpClient::Impl::only_allowed(const Url& url, const Addresses& addresses) const {
@@ -170,7 +178,7 @@ Awaitable<Result<Addresses>> HttpClient::Impl::checked_addresses(const Url& url,
                                                                  OrganisationId organisation,
                                                                  SteadyTime deadline) {
   if (url.is_address) co_return only_allowed(url, {asio::ip::make_address(url.host)});
-  const bool proxied = !settings.proxy.empty();
+  const bool proxied = dialer.proxied();
   const SteadyTime limit =
       proxied ? std::min(deadline, clock.steady() + kLookupBehindProxyMax) : deadline;
   const Result<Addresses> found = co_await resolver.resolve(url.host, organisation, limit);
@@ -182,60 +190,56 @@ Awaitable<Result<Addresses>> HttpClient::Impl::checked_addresses(const Url& url,
   co_return only_allowed(url, *found);
 }
 
-Awaitable<bool> HttpClient::Impl::run(Transfer& transfer) {
-  // Takes the transfer out again, however the coroutine ends.
-  struct Running {
-    Impl& impl;
-    Transfer& transfer;
-    Running(Impl& impl_in, Transfer& transfer_in) : impl(impl_in), transfer(transfer_in) {
-      impl.running.insert(&transfer);
-      impl.curl.add(transfer.easy());
-    }
-    ~Running() {
-      if (transfer.easy() == nullptr) return;  // abandoned: `impl` is gone
-      impl.curl.remove(transfer.easy());
-      impl.running.erase(&transfer);
-    }
-  };
-  const Running running_now(*this, transfer);
-  while (!transfer.done() && !transfer.expired()) {
-    const bool go_on = co_await wait_for_wake(transfer.wake());
-    if (!go_on) co_return true;
-  }
-  co_return false;
-}
-
 Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request,
                                                           SteadyTime deadline) {
-  Result<Url> url = parse_url(request.url);
-  if (!url.has_value()) co_return url.error();
+  const Result<std::shared_ptr<const Url>> read = read_url(request.url);
+  if (!read.has_value()) co_return read.error();
+  const std::shared_ptr<const Url> url = *read;
   if (Result<void> head = check_head(request); !head.has_value()) co_return head.error();
   const Result<Addresses> addresses =
       co_await checked_addresses(*url, request.organisation, deadline);
   if (!addresses.has_value()) co_return addresses.error();
 
-  Transfer transfer({loop, clock, settings, rules}, Transfer::Purpose::Request, std::move(request),
-                    std::move(*url), *addresses, deadline);
-  const bool cancelled = co_await run(transfer);
-  if (transfer.answered()) co_return transfer.take_response();
-  co_return transfer.error(cancelled);
+  Attempt attempt(loop, clock, deadline);
+  Destination destination{request.organisation, url->host, url->port, url->tls};
+  Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
+  if (!place.has_value()) co_return place.error();
+  if (place->connection == nullptr) {
+    Result<std::unique_ptr<Connection>> made =
+        co_await dialer.dial(*url, *addresses, request.organisation, attempt, room);
+    if (!made.has_value()) co_return made.error();
+    place->connection = std::move(*made);
+  }
+
+  const bool bodyless = request.method == "HEAD";
+  if (bodyless) request.body.clear();
+  const std::string head = request_head(request, *url, dialer.via_proxy(*url));
+  Gather bytes(head, request.body);
+  AnswerReader answer(bodyless ? AnswerReader::To::Head : AnswerReader::To::Request, clock);
+  const Result<void> done = co_await exchange(*place->connection, bytes, answer, attempt, room);
+  if (!done.has_value()) co_return done.error();
+  // Behind a proxy nothing tells organisations apart.
+  if (bytes.done() && answer.leaves_connection() && !dialer.proxied()) place->keep();
+  co_return answer.take();
 }
 
 Awaitable<Result<void>> HttpClient::Impl::probe(std::string text, OrganisationId organisation,
                                                 SteadyTime deadline) {
-  Result<Url> url = parse_url(text);
-  if (!url.has_value()) co_return url.error();
+  const Result<std::shared_ptr<const Url>> read = read_url(text);
+  if (!read.has_value()) co_return read.error();
+  const std::shared_ptr<const Url> url = *read;
   const Result<Addresses> addresses = co_await checked_addresses(*url, organisation, deadline);
   if (!addresses.has_value()) co_return addresses.error();
 
-  HttpRequest request;
-  request.organisation = organisation;
-  request.url = std::move(text);
-  Transfer transfer({loop, clock, settings, rules}, Transfer::Purpose::Probe, std::move(request),
-                    std::move(*url), *addresses, deadline);
-  const bool cancelled = co_await run(transfer);
-  if (cancelled) co_return transfer.error(true);
-  co_return transfer.probed();
+  Attempt attempt(loop, clock, deadline);
+  Destination destination{organisation, url->host, url->port, url->tls};
+  Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
+  if (!place.has_value()) co_return place.error();
+  place->connection.reset();  // a kept one proves nothing about new ones
+  const Result<std::unique_ptr<Connection>> made =
+      co_await dialer.dial(*url, *addresses, organisation, attempt, room);
+  if (!made.has_value()) co_return made.error();
+  co_return Result<void>{};
 }
 
 HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings settings)

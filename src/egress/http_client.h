@@ -1,6 +1,7 @@
 #pragma once
 // One door for every outbound HTTP byte: resolves the name, refuses forbidden addresses, connects
-// to the address it checked, verifies certificates. libcurl and c-ares live in the .cc files.
+// to the address it checked, verifies certificates, sends bodies from where they lie. OpenSSL,
+// Beast and c-ares live in the .cc files.
 
 #include <chrono>
 #include <cstdint>

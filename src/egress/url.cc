@@ -7,6 +7,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <charconv>
 #include <memory>
+#include <optional>
 
 #include "egress/http_client.h"
 
@@ -115,8 +116,9 @@ Result<void> read_port(std::string_view digits, Url& url) {
   return {};
 }
 
-// Curl's own reading must be ours.
-Result<void> check_against_curl(std::string_view text, const Url& url) {
+// Curl's own reading must be ours. Fills in the target, which curl has cleared of dot segments and
+// of the fragment.
+Result<void> check_against_curl(std::string_view text, Url& url) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
   const std::string zero_terminated(text);
   const CURLUcode code =
@@ -128,15 +130,17 @@ Result<void> check_against_curl(std::string_view text, const Url& url) {
     char* value = nullptr;
     curl_url_get(parsed.get(), which, &value, CURLU_DEFAULT_PORT);
     const std::unique_ptr<char, decltype(&curl_free)> owned(value, &curl_free);
-    return std::string(value == nullptr ? "" : value);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
   Url theirs;
   theirs.tls = part(CURLUPART_SCHEME) == "https";
-  const Result<void> host = read_host(part(CURLUPART_HOST), theirs);
+  const Result<void> host = read_host(part(CURLUPART_HOST).value_or(""), theirs);
   if (!host.has_value() || theirs.host != url.host || theirs.tls != url.tls ||
       part(CURLUPART_PORT) != std::to_string(url.port)) {
     return invalid("has an ambiguous host or port: write it as https://name:port/path");
   }
+  url.target = part(CURLUPART_PATH).value_or("/");
+  if (const auto query = part(CURLUPART_QUERY); query.has_value()) url.target += "?" + *query;
   return {};
 }
 
@@ -174,6 +178,8 @@ Result<Url> parse_url(std::string_view text) {
   }
   if (Result<void> ok = check_against_curl(text, url); !ok.has_value()) return ok.error();
 
+  const bool usual_port = url.port == (url.tls ? 443 : 80);
+  url.authority = usual_port ? std::string(host) : fmt::format("{}:{}", host, url.port);
   const std::string_view path = rest.substr(authority.size());
   url.shown = fmt::format("{}://{}{}", scheme, authority, path.substr(0, path.find_first_of("?#")));
   return url;

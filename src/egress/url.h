@@ -14,6 +14,8 @@ struct Url {
   std::string host;  // lower case; an IPv6 literal in its canonical spelling, without brackets
   std::uint16_t port = 0;
   bool is_address = false;  // `host` is an IP literal
+  std::string authority;    // for the Host header: as written, without the scheme's own port
+  std::string target;       // path and query, as they go out
   // Scheme, host, port and path: fit for messages. The query is left out, it may hold secrets.
   std::string shown;
 };

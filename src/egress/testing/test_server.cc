@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -174,6 +175,31 @@ void Peer::reset() {
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+void Peer::relay(std::uint16_t port) {
+  const int target = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  bool open = ::connect(target, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  while (open) {
+    pollfd sides[] = {{fd_, POLLIN, 0}, {target, POLLIN, 0}};
+    const bool held = !unread_.empty() || (ssl_ != nullptr && SSL_pending(ssl_) > 0);
+    ::poll(sides, 2, held ? 0 : -1);
+    if (held || sides[0].revents != 0) {
+      const std::string bytes = read(1 << 14);
+      open = !bytes.empty() && ::send(target, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+                                   static_cast<ssize_t>(bytes.size());
+    }
+    if (open && sides[1].revents != 0) {
+      std::string bytes(1 << 14, '\0');
+      const ssize_t got = ::recv(target, bytes.data(), bytes.size(), 0);
+      open = got > 0 && write(std::string_view(bytes).substr(0, static_cast<std::size_t>(got)));
+    }
+  }
+  ::close(target);
+}
+
 bool Peer::accept_tls(ssl_ctx_st* context) {
   ssl_ = SSL_new(context);
   SSL_set_fd(ssl_, fd_);
@@ -243,6 +269,7 @@ void TestServer::serve(int fd, int number) {
   const std::lock_guard lock(mutex_);
   open_.remove(fd);
   ::close(fd);
+  ++ended_;
 }
 
 }  // namespace sluice::egress::testing

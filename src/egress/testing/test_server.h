@@ -39,6 +39,7 @@ class Peer {
   bool answer(int status, std::string_view headers = "", std::string_view body = "");
   bool wait(std::chrono::milliseconds time);  // false: the server stops
   void reset();                               // RST instead of FIN
+  void relay(std::uint16_t port);  // passes bytes to and from 127.0.0.1:port until one side ends
 
  private:
   friend class TestServer;
@@ -77,6 +78,7 @@ class TestServer {
 
   std::uint16_t port() const { return port_; }
   int connections() const { return connections_; }  // accepted so far
+  int ended() const { return ended_; }              // of these, closed by the script's end
 
  private:
   friend class Peer;
@@ -88,6 +90,7 @@ class TestServer {
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::atomic<int> connections_ = 0;
+  std::atomic<int> ended_ = 0;
   std::mutex mutex_;
   std::condition_variable stopped_;
   bool stopping_ = false;
