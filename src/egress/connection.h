@@ -49,6 +49,8 @@ class Connection {
   std::string tls_failure(std::string_view host) const;  // after Broken or End
 
   Step send(Gather& from);  // advances it
+  // As if the last send() had said NotNow, so that wait() lets others run.
+  void pause_sending() { wants_write_ = true; }
   Received receive(std::span<char> into);
   // Whether something may have arrived since receive() last said NotNow.
   bool readable() const;

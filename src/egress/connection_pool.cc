@@ -112,7 +112,9 @@ Awaitable<Result<ConnectionPool::Place>> ConnectionPool::take(Destination destin
     if (!go_on) co_return Attempt::cancelled();
   }
   waiter.taken = true;
-  co_return Place(self, host, std::move(waiter.connection));
+  std::unique_ptr<Connection> passed_on = std::move(waiter.connection);
+  if (passed_on != nullptr && !passed_on->quiet()) passed_on.reset();
+  co_return Place(self, host, std::move(passed_on));
 }
 
 // The one used last, as long as the peer has neither ended it nor said anything.

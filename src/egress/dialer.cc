@@ -189,6 +189,7 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(const Url& url
 Awaitable<Result<std::unique_ptr<Connection>>> Dialer::connect(const Addresses& addresses,
                                                                std::uint16_t port,
                                                                Attempt& attempt) {
+  SLUICE_ASSERT(!addresses.empty());
   // However the coroutine ends: closes what lost, and what still runs.
   struct Running {
     std::shared_ptr<Race> race;

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 
+#include "base/units.h"
+
 namespace sluice::egress {
 namespace {
 
 constexpr std::chrono::seconds kAfterStatus{1};  // for the answer's headers and body
 constexpr std::size_t kHeadBytesUsual = 1024;
+constexpr std::uint64_t kBytesATurn = 512 * kKiB;  // then others of the loop have theirs
 
 bool sets(const HttpRequest& request, std::string_view name) {
   return std::any_of(request.headers.begin(), request.headers.end(),
@@ -88,10 +91,15 @@ Awaitable<Result<void>> exchange(Connection& connection, Gather& request, Answer
   bool more_comes = true;
   bool counted = false;
   while (true) {
+    const std::uint64_t turn_ends = request.body_sent() + kBytesATurn;
     while (can_send && !request.done() && answer.status() < 300) {
       const Step step = connection.send(request);
       if (step == Step::NotNow) break;
       can_send = step == Step::Done;
+      if (request.body_sent() >= turn_ends) {
+        connection.pause_sending();
+        break;
+      }
     }
     // What broke the sending may have been preceded by an answer that says why.
     if (connection.readable() || !can_send) more_comes = take_in(connection, answer, room);

@@ -27,7 +27,8 @@ namespace asio = boost::asio;
 
 // Behind a proxy this host may have no DNS for outer names: do not spend the deadline on it.
 constexpr std::chrono::seconds kLookupBehindProxyMax{1};
-constexpr std::size_t kUrlsMax = 10'000;
+constexpr std::size_t kKnownUrlsMax = 10'000;
+constexpr std::size_t kKnownUrlBytesMax = 512;
 constexpr std::size_t kRoomBytes = 64 * kKiB;
 
 Error invalid(std::string message) { return Error{ErrorCode::InvalidArgument, std::move(message)}; }
@@ -151,8 +152,11 @@ Result<std::shared_ptr<const Url>> HttpClient::Impl::read_url(const std::string&
   if (const auto known = urls.find(text); known != urls.end()) return known->second;
   Result<Url> url = parse_url(text);
   if (!url.has_value()) return url.error();
-  if (urls.size() >= kUrlsMax) urls.clear();
-  return urls.emplace(text, std::make_shared<const Url>(std::move(*url))).first->second;
+  std::shared_ptr<const Url> shared = std::make_shared<const Url>(std::move(*url));
+  if (text.size() > kKnownUrlBytesMax) return shared;
+  if (urls.size() >= kKnownUrlsMax) urls.clear();
+  urls.emplace(text, shared);
+  return shared;
 }
 
 Result<Addresses> HttpClient::Impl::only_allowed(const Url& url, const Addresses& addresses) const {
