@@ -14,7 +14,7 @@
 namespace sluice::filters {
 namespace {
 
-// A kind's bit of the first byte, or a fixed choice.
+// What the stream carries, chosen by one byte.
 KindSet kinds_of(std::uint8_t byte) {
   if (byte % 3 == 0) return {Kind::Usage};
   if (byte % 3 == 1) return {Kind::Event};
