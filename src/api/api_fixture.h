@@ -55,7 +55,16 @@ class FakeLog final : public recordlog::RecordLog {
  public:
   void append(recordlog::AppendRequest, recordlog::AppendDone) override {}
   void set_observer(recordlog::AppendObserver*) override {}
-  std::unique_ptr<recordlog::Reader> reader(OrganisationId, KindSet) override { return nullptr; }
+  std::unique_ptr<recordlog::Reader> reader(OrganisationId, KindSet) override {
+    struct FindsNothing final : recordlog::Reader {
+      Result<recordlog::ReadResult> read(Offset from) override {
+        recordlog::ReadResult result;
+        result.resume = from;
+        return result;
+      }
+    };
+    return std::make_unique<FindsNothing>();
+  }
   Offset end(OrganisationId) const override { return Offset{42}; }
   Result<Offset> offset_at(OrganisationId, WallTime time) override {
     asked_for = time;

@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "api/query.h"
+#include "api/record_calls.h"
 #include "api/stream_body.h"
 #include "api/stream_change.h"
 #include "base/awaitable.h"
@@ -31,7 +32,7 @@ class Handlers {
   using Answer = Awaitable<http::Response>;
 
   Handlers(const Settings& settings, const Dependencies& dependencies)
-      : settings_(settings), with_(dependencies) {}
+      : settings_(settings), with_(dependencies), records_(settings_, with_) {}
 
   Answer health(Request request);
   Answer readiness(Request request);
@@ -48,6 +49,9 @@ class Handlers {
   Answer list_types(Request request);
   Answer list_connection_types(Request request);
   Answer list_filter_fields(Request request);
+
+  Answer browse_records(Request request);
+  Answer preview_filters(Request request);
 
   // For a call about one stream that the request's role may not make: 404 where the stream does not
   // exist for it, else 403.
@@ -70,6 +74,8 @@ class Handlers {
   // The organisation that the request is about; nullopt: an unbound operator named none.
   static Or<std::optional<OrganisationId>> organisation_of(const Request& request);
   static Or<OrganisationId> named_organisation_of(const Request& request);
+
+  Awaitable<Or<OrganisationId>> existing_organisation_of(const Request& request) const;
 
   // These block. A token's own organisation exists, whether the catalog knows it yet or not.
   Or<catalog::Organisation> find_organisation(OrganisationId id, const Identity& identity) const;
@@ -102,6 +108,7 @@ class Handlers {
   // By those who ask whether the server is ready; shared, as a stuck one may outlive this.
   const std::shared_ptr<std::atomic<std::uint32_t>> catalog_looks_ =
       std::make_shared<std::atomic<std::uint32_t>>(0);
+  RecordCalls records_;
 };
 
 }  // namespace sluice::api

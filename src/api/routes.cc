@@ -13,6 +13,8 @@ constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "
 constexpr std::array<std::string_view, 3> kPage = {"organisation_id", "limit", "after"};
 constexpr std::array<std::string_view, 2> kPlainPage = {"limit", "after"};
 constexpr std::array<std::string_view, 1> kUpTo = {"up_to"};
+constexpr std::array<std::string_view, 7> kBrowse = {"organisation_id", "kind",  "from", "to",
+                                                     "filters",         "limit", "after"};
 constexpr std::span<const std::string_view> kNone;
 
 // Of two patterns that fit a path the first counts.
@@ -29,6 +31,10 @@ const std::array kRoutes = {
           "List the records that ingest rejected and kept, newest first"},
     Route{"DELETE", "/api/v2/quarantine", Access::Operate, &Handlers::clear_quarantine, kUpTo,
           "Remove the rejected records, all or up to an id"},
+    Route{"GET", "/api/v2/records", Access::Read, &Handlers::browse_records, kBrowse,
+          "List stored records, oldest first"},
+    Route{"POST", "/api/v2/data_stream/filters/preview", Access::Read, &Handlers::preview_filters,
+          kOrganisation, "Count what passes a filter of the last 24 hours, and show some of it"},
     Route{"GET", "/api/v2/data_stream", Access::Read, &Handlers::list_streams, kOrganisation,
           "List the organisation's streams, newest first"},
     Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCheckedChange,

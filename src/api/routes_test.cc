@@ -27,9 +27,9 @@ std::string target_of(const Route& route, std::uint64_t stream) {
 bool specified(Role role, std::string_view method, std::string_view pattern) {
   if (pattern == "/healthz" || pattern == "/readyz" || pattern == "/metrics") return true;
   if (role == Role::Operator) return true;
-  if (pattern.starts_with("/api/v2/records/")) return role == Role::Ingest;
+  if (method == "POST" && pattern.starts_with("/api/v2/records/")) return role == Role::Ingest;
   if (role == Role::Ingest) return false;
-  if (method == "GET" || role == Role::Admin) return true;
+  if (method == "GET" || pattern.ends_with("/filters/preview") || role == Role::Admin) return true;
   if (role == Role::Viewer) return false;
   return method == "PATCH" || pattern.ends_with("/restart");
 }

@@ -10,23 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-// Also the type that the filters are to be checked against: nullopt, and they are not.
-std::optional<std::uint32_t> parse_type(const json& body, Faults& faults) {
-  constexpr std::string_view kProperty = "data_stream_type";
-  const json* value = find(body, kProperty);
-  if (value == nullptr) {
-    faults.add(kProperty, "is required");
-    return std::nullopt;
-  }
-  check_row(*value, kProperty, faults);
-  const std::optional<std::uint64_t> id = id_of(*value);
-  if (id && is_stream_type(*id)) return static_cast<std::uint32_t>(*id);
-  const bool later = id == 4 || id == 5;
-  faults.add(kProperty,
-             later ? kLater : R"(must be {"id": 1} (usage data), 2 (events) or 3 (both))");
-  return std::nullopt;
-}
-
 void parse_start(const json& body, WallTime now, NewStream& draft, Faults& faults) {
   if (const json* historic = find(body, "stream_historic_data"); historic != nullptr) {
     const std::optional<bool> flag = flag_of(*historic);

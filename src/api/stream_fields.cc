@@ -75,14 +75,6 @@ void add_connector_fault(std::string_view message, std::string_view path, Faults
   faults.add(message.substr(0, colon), message.substr(colon + 2));
 }
 
-KindSet kinds_of(std::uint32_t type) {
-  switch (type) {
-    case 1: return {Kind::Usage};
-    case 2: return {Kind::Event};
-    default: return {Kind::Usage, Kind::Event};
-  }
-}
-
 std::optional<std::string> within(std::string text, std::string_view property,
                                   std::size_t bytes_max, Faults& faults) {
   if (text.size() <= bytes_max) return text;
@@ -120,6 +112,30 @@ void refuse_unknown(const json& object, std::string_view path,
     if (std::ranges::find(known, key) == known.end()) {
       faults.add(joined(path, key), "unknown property");
     }
+  }
+}
+
+std::optional<std::uint32_t> parse_type(const json& body, Faults& faults) {
+  constexpr std::string_view kProperty = "data_stream_type";
+  const json* value = find(body, kProperty);
+  if (value == nullptr) {
+    faults.add(kProperty, "is required");
+    return std::nullopt;
+  }
+  check_row(*value, kProperty, faults);
+  const std::optional<std::uint64_t> id = id_of(*value);
+  if (id && is_stream_type(*id)) return static_cast<std::uint32_t>(*id);
+  const bool later = id == 4 || id == 5;
+  faults.add(kProperty,
+             later ? kLater : R"(must be {"id": 1} (usage data), 2 (events) or 3 (both))");
+  return std::nullopt;
+}
+
+KindSet kinds_of(std::uint32_t type) {
+  switch (type) {
+    case 1: return {Kind::Usage};
+    case 2: return {Kind::Event};
+    default: return {Kind::Usage, Kind::Event};
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "api/fault.h"
 #include "api/stream_json.h"
+#include "model/kind.h"
 
 namespace sluice::api {
 
@@ -25,6 +26,11 @@ void check_row(const nlohmann::json& value, std::string_view path, Faults& fault
 std::optional<bool> flag_of(const nlohmann::json& value);
 void refuse_unknown(const nlohmann::json& object, std::string_view path,
                     std::span<const std::string_view> known, Faults& faults);
+
+// `data_stream_type` of a body; nullopt, and nothing can be checked that depends on the type.
+std::optional<std::uint32_t> parse_type(const nlohmann::json& body, Faults& faults);
+// `type` is a valid one.
+KindSet kinds_of(std::uint32_t type);
 
 std::optional<std::string> parse_name(const nlohmann::json& value, Faults& faults);
 std::optional<std::string> parse_relation_resolution(const nlohmann::json& value, Faults& faults);

@@ -178,7 +178,8 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
   api = std::make_unique<api::Api>(
       api::Settings{.metrics = metrics_at(settings),
                     .public_url = settings.public_url,
-                    .record_body_bytes_max = settings.body_bytes_max},
+                    .record_body_bytes_max = settings.body_bytes_max,
+                    .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max)},
       api::Dependencies{threads, clock, *catalog, *catalog_pool, *dispatch, *log, *ingest, metrics,
                         connectors::connector_table(), connector_contexts, *quarantine},
       *key);

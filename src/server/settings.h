@@ -35,6 +35,7 @@ struct Settings {
   std::uint64_t ingest_records_per_s = 0;
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;
+  std::uint64_t scan_ms_max = 2000;
 
   // [recordlog]
   std::uint64_t segment_bytes = 128ull << 20;
