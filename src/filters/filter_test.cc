@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "filters/filters_fixture.h"
+#include "support/filters_fixture.h"
 
 namespace sluice::filters {
 namespace {
@@ -93,7 +93,8 @@ TEST(Filter, FaultsNameTheirClause) {
 
 TEST(Filter, AllFaultsComeInTheOrderOfTheList) {
   const std::vector<Fault> found = faults(
-      R"([{"field": "x", "value": 1}, {"or": [3, {"field": "imsi", "value": [], "y": 1}]}, {"and": 1}])");
+      R"([{"field": "x", "value": 1}, {"or": [3, {"field": "imsi", "value": [], "y": 1}]},
+          {"and": 1}])");
   std::vector<std::string> clauses;
   for (const Fault& fault : found) clauses.push_back(fault.clause);
   EXPECT_EQ(clauses,

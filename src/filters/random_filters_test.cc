@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <random>
 
-#include "filters/filters_fixture.h"
 #include "filters/slow_filter.h"
+#include "support/filters_fixture.h"
 
 namespace sluice::filters {
 namespace {
