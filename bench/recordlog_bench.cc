@@ -3,6 +3,7 @@
 // Prints seconds per million records of 766 bytes, with bodies of 1,000 records as ingest hands
 // them over. `frame` is laying out and checksumming alone, `append` all of it with fdatasync.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -121,6 +122,50 @@ void bench_log(const char* name, const std::string& directory, std::size_t organ
   print("  read back", read_begin, static_cast<double>(records) / 1e6);
 }
 
+// Not from the page cache: as a stream reads that was away for a week.
+void forget_pages(const std::string& directory) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (!entry.is_regular_file()) continue;
+    const int file = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    ::fdatasync(file);
+    ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    ::close(file);
+  }
+}
+
+void bench_cold(const std::string& directory, std::size_t organisations, double millions) {
+  std::filesystem::remove_all(directory);
+  SystemClock clock;
+  Metrics metrics;
+  LocalSettings settings;
+  settings.directory = directory;
+  settings.partitions = 1;
+  auto log = open_local(settings, {posix_file_system(), clock, metrics});
+  if (!log) std::abort();
+  for (std::size_t i = 0; i < static_cast<std::size_t>(millions * 1e6 / kBodyRecords); ++i) {
+    std::binary_semaphore stored(0);
+    (*log)->append(make_body(OrganisationId{i % organisations + 1}, ','), [&](Result<void> result) {
+      if (!result) std::abort();
+      stored.release();
+    });
+    stored.acquire();
+  }
+  log->reset();
+  log = open_local(settings, {posix_file_system(), clock, metrics});
+  if (!log) std::abort();
+  forget_pages(directory);
+  const Cost begin = now();
+  std::uint64_t records = 0;
+  const auto reader = (*log)->reader(OrganisationId{1}, KindSet{Kind::Event});
+  for (Offset at;;) {
+    const Result<ReadResult> read = reader->read(at);
+    if (!read || read->resume == at) break;
+    if (read->chunk) records += read->chunk->count();
+    at = read->resume;
+  }
+  print("cold, 1 of 100 organisations", begin, static_cast<double>(records) / 1e6);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -135,6 +180,7 @@ int main(int argc, char** argv) {
   bench_log("append, 1 organisation", directory, 1, kBodyRecords, millions);
   bench_log("append, 1,000 organisations", directory, 1'000, kBodyRecords, millions);
   bench_log("append, bodies of 1 record", directory, 1'000, 1, millions / 4);
+  bench_cold(directory, 100, millions);
   std::filesystem::remove_all(directory);
   return 0;
 }

@@ -7,9 +7,11 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "cli/commands.h"
 #include "recordlog/inspect.h"
+#include "recordlog/repair.h"
 #include "server/data_directory.h"
 
 namespace sluice::cli {
@@ -50,6 +52,15 @@ int inspect(const std::string& data_dir) {
   return 0;
 }
 
+std::string place(const recordlog::Finding& finding) {
+  std::string where = fmt::format("{} at byte {}", finding.path, finding.position);
+  if (finding.organisation) {
+    where += fmt::format(", organisation {}, offsets {} to before {}",
+                         finding.organisation->value(), finding.first.value(), finding.end.value());
+  }
+  return where;
+}
+
 int verify(const std::string& data_dir) {
   const auto findings = recordlog::verify_log(posix_file_system(), server::log_directory(data_dir));
   if (!findings) return fail(findings.error());
@@ -57,36 +68,57 @@ int verify(const std::string& data_dir) {
   for (const recordlog::Finding& finding : *findings) {
     const bool damage = finding.severity == recordlog::Finding::Severity::Damage;
     if (damage) ++damaged;
-    std::string where = fmt::format("{} at byte {}", finding.path, finding.position);
-    if (finding.organisation) {
-      where +=
-          fmt::format(", organisation {}, offsets {} to before {}", finding.organisation->value(),
-                      finding.first.value(), finding.end.value());
-    }
-    fmt::print("{}: {}: {}\n", damage ? "damage" : "note", where, finding.message);
+    fmt::print("{}: {}: {}\n", damage ? "damage" : "note", place(finding), finding.message);
   }
   fmt::print("{} places damaged, {} notes\n", damaged, findings->size() - damaged);
   return damaged == 0 ? 0 : 1;
 }
 
-CLI::App* add_command(CLI::App& log, const std::string& name, const std::string& help,
-                      int (*run)(const std::string&), int& exit_status) {
+int repair(const std::string& data_dir) {
+  const std::string log = server::log_directory(data_dir);
+  const Result<bool> there = posix_file_system().exists(log);
+  if (!there) return fail(there.error());
+  if (!*there) return fail({ErrorCode::NotFound, data_dir + " holds no record log"});
+  const auto locked = server::DataDirectory::open(data_dir);
+  if (!locked) return fail(locked.error());
+  const auto report = recordlog::repair_log(posix_file_system(), SystemClock(), log);
+  if (!report) return fail(report.error());
+  for (const recordlog::Finding& finding : report->found) {
+    fmt::print("damage: {}: {}\n", place(finding), finding.message);
+  }
+  for (const recordlog::Finding& finding : report->left) {
+    fmt::print("left: {}: {}\n", place(finding), finding.message);
+  }
+  fmt::print("{} places were damaged, {} still are\n", report->found.size(), report->left.size());
+  if (!report->found.empty()) {
+    fmt::print("the damaged bytes lie in {}/quarantine: /readyz names them until you delete them\n",
+               log);
+  }
+  return report->left.empty() ? 0 : 1;
+}
+
+void add_command(CLI::App& log, const std::string& name, const std::string& help,
+                 int (*run)(const std::string&), int& exit_status) {
   CLI::App* command = log.add_subcommand(name, help);
   auto directory = std::make_shared<std::string>();
-  command->add_option("DIR", *directory, "The server's data directory; it may be running")
-      ->required();
+  command->add_option("DIR", *directory, "The server's data directory")->required();
   command->callback([directory, run, &exit_status] { exit_status = run(*directory); });
-  return command;
 }
 
 }  // namespace
 
 void add_log(CLI::App& app, int& exit_status) {
-  CLI::App* log = app.add_subcommand("log", "Looks into a data directory");
+  CLI::App* log = app.add_subcommand("log", "Looks into a data directory, and repairs it");
   log->require_subcommand(1);
-  add_command(*log, "inspect", "Segments, records and times", &inspect, exit_status);
-  add_command(*log, "verify", "Reads everything and checks it; exit status 1 on damage", &verify,
+  add_command(*log, "inspect", "Segments, records and times; the server may be running", &inspect,
               exit_status);
+  add_command(*log, "verify",
+              "Reads everything and checks it; exit status 1 on damage. The server may be running",
+              &verify, exit_status);
+  add_command(
+      *log, "repair",
+      "Moves what is damaged to quarantine and says what it was. The server must be stopped",
+      &repair, exit_status);
 }
 
 }  // namespace sluice::cli

@@ -163,9 +163,10 @@ class PartitionVerifier {
       step = *next;
       if (step.found == Found::Index || step.found == Found::End) break;
       all_read &= step.found == Found::Chunk;
-      if (step.found == Found::Unreadable) continue;
+      if (step.found == Found::Gap) note_gap(step);
+      if (step.found == Found::Unreadable || step.header.count == 0) continue;
       found.add(OrganisationId{step.header.organisation},
-                make_entry(step.header, step.position, step.found == Found::DamagedChunk));
+                make_entry(step.header, step.position, step.found != Found::Chunk));
       if (step.found != Found::Chunk) continue;
       verify_chunk(step);
       found.add_marks(step.header, read_marks(step.frame, step.header));
@@ -217,6 +218,18 @@ class PartitionVerifier {
                known->second, first);
     }
     known->second = std::max(known->second, end);
+  }
+
+  void note_gap(const FrameWalker::Step& step) {
+    report(Finding::Severity::Note, step.position,
+           fmt::format("{} bytes were damaged; they were moved to quarantine", step.bytes));
+    if (step.header.count == 0) return;
+    Finding& finding = findings_.back();
+    finding.organisation = OrganisationId{step.header.organisation};
+    finding.first = Offset{step.header.first_offset};
+    finding.end = plus(finding.first, step.header.count);
+    Offset& known = ends_[*finding.organisation];
+    known = std::max(known, finding.end);
   }
 
   // What cannot be read, judged as recovery judges it.

@@ -55,6 +55,15 @@ std::optional<ChunkHeader> read_chunk_header(std::string_view bytes) {
   return header;
 }
 
+std::optional<ChunkHeader> read_gap_header(std::string_view bytes) {
+  const auto header = read_header<ChunkHeader>(bytes, kGapMagic);
+  if (!header || header->frame_bytes < sizeof(ChunkHeader) ||
+      header->frame_bytes % kFrameAlignment != 0) {
+    return std::nullopt;
+  }
+  return header;
+}
+
 std::optional<IndexHeader> read_index_header(std::string_view bytes) {
   const auto header = read_header<IndexHeader>(bytes, kIndexMagic);
   if (!header) return std::nullopt;

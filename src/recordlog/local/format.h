@@ -32,6 +32,7 @@ inline constexpr std::uint64_t kFrameAlignment = 8;
 inline constexpr std::uint64_t kSegmentMagic = 0x00454349554C53FF;  // FF 'SLUICE' 00
 inline constexpr std::uint64_t kTrailerMagic = 0x00444E45554C53FF;  // FF 'SLUEND' 00
 inline constexpr std::uint32_t kChunkMagic = 0x004353FF;            // FF 'SC' 00
+inline constexpr std::uint32_t kGapMagic = 0x004753FF;              // FF 'SG' 00
 inline constexpr std::uint32_t kIndexMagic = 0x004953FF;            // FF 'SI' 00
 
 struct SegmentHeader {
@@ -156,6 +157,9 @@ void set_checksum(Header& header) {
 // and its sizes agree.
 std::optional<SegmentHeader> read_segment_header(std::string_view bytes);
 std::optional<ChunkHeader> read_chunk_header(std::string_view bytes);
+// Of a gap: what repair put over damage, so that frames lie side by side again. Says what was lost:
+// the records of one chunk, or with `count` 0 at most `first_offset` records of nobody knows whom.
+std::optional<ChunkHeader> read_gap_header(std::string_view bytes);
 std::optional<IndexHeader> read_index_header(std::string_view bytes);
 std::optional<Trailer> read_trailer(std::string_view bytes);
 

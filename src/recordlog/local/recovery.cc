@@ -8,6 +8,7 @@
 #include "base/logging.h"
 #include "base/units.h"
 #include "recordlog/local/scan.h"
+#include "recordlog/local/segment_writer.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -40,6 +41,17 @@ Result<std::vector<Piece>> walk(const File& file, Piece& last) {
   }
 }
 
+// Records that so many bytes could have held.
+constexpr std::uint64_t lost_in(std::uint64_t bytes) { return bytes / kRecordBytesMin + 1; }
+
+ChunkHeader unknown_gap(std::uint64_t lost_records_max) {
+  ChunkHeader gap;
+  gap.magic = kGapMagic;
+  gap.frame_bytes = sizeof(gap);
+  gap.first_offset = lost_records_max;
+  return gap;
+}
+
 std::uint64_t group_begin(const Piece& chunk) {
   const std::uint64_t group_bytes = chunk.header.group_bytes;
   return chunk.position - std::min(group_bytes, chunk.position);
@@ -47,9 +59,10 @@ std::uint64_t group_begin(const Piece& chunk) {
 
 class PartitionRecovery {
  public:
-  PartitionRecovery(LogContext& context, std::uint32_t partition)
+  PartitionRecovery(LogContext& context, std::uint32_t partition, RecoveryMode mode)
       : context_(context),
         partition_(partition),
+        repairs_(mode == RecoveryMode::Repair),
         directory_(context.partition_directory(partition)) {}
 
   Result<RecoveredPartition> run();
@@ -66,10 +79,15 @@ class PartitionRecovery {
   std::shared_ptr<Segment> seal_or_keep(File& file, SegmentId id, ScannedSegment scanned);
   void take_offsets(const SegmentIndex& index);
   void lose_records(std::uint64_t records_max);
-  void report_missing(std::uint64_t first, std::uint64_t end);
+  Result<void> account_missing(std::uint64_t first, std::uint64_t end);
+  Result<void> mend_header(const File& file, SegmentId id);
+  Result<bool> is_sound(const File& file);
+  Result<void> fill_gaps(File& file, const ScannedSegment& scanned);
+  Result<void> write_stand_in(SegmentId id);
 
   LogContext& context_;
   const std::uint32_t partition_;
+  const bool repairs_;
   const std::string directory_;
   std::optional<SyncedMark> mark_;
   RecoveredPartition result_;
@@ -82,7 +100,9 @@ Result<RecoveredPartition> PartitionRecovery::run() {
   // What the last process renamed or created may not be on stable storage yet; we build on it.
   if (auto synced = context_.fs.sync_directory(directory_); !synced) return synced.error();
   for (const std::uint64_t sequence : *sequences) {
-    if (sequence != sequences->front()) report_missing(result_.next_sequence, sequence);
+    if (sequence != sequences->front()) {
+      if (auto done = account_missing(result_.next_sequence, sequence); !done) return done.error();
+    }
     result_.next_sequence = sequence + 1;
     if (auto done = recover_segment(sequence, sequence == sequences->back()); !done) {
       return done.error();
@@ -90,7 +110,10 @@ Result<RecoveredPartition> PartitionRecovery::run() {
   }
   if (mark_ && mark_->sequence >= result_.next_sequence) {
     // Without any segment, retention has deleted what the mark speaks of.
-    if (!sequences->empty()) report_missing(result_.next_sequence, mark_->sequence + 1);
+    if (!sequences->empty()) {
+      auto done = account_missing(result_.next_sequence, mark_->sequence + 1);
+      if (!done) return done.error();
+    }
     result_.next_sequence = mark_->sequence + 1;
   }
   return std::move(result_);
@@ -133,6 +156,12 @@ Result<void> PartitionRecovery::recover_segment(std::uint64_t sequence, bool new
   const Result<std::shared_ptr<const File>> file = context_.open_segment(id);
   if (!file) return file.error();
   if (auto checked = check_header(**file, id); !checked) return checked;
+  if (repairs_) {
+    if (auto mended = mend_header(**file, id); !mended) return mended;
+    const Result<bool> sound = is_sound(**file);
+    if (!sound) return sound.error();
+    if (!*sound) return recover_unsealed(id, newest);
+  }
   const Result<SegmentIndex> index = read_index_organisations(**file);
   const Result<void> read = index ? take_marks(**file, *index) : index.error();
   if (!read) {
@@ -194,6 +223,11 @@ Result<void> PartitionRecovery::recover_unsealed(SegmentId id, bool newest) {
   if (!scanned) return scanned.error();
   if (auto confirmed = make_durable(**file, *scanned); !confirmed) return confirmed;
   const bool moved = move_to_quarantine(**file, id, *scanned);
+  if (moved && repairs_) {
+    if (auto filled = fill_gaps(**file, *scanned); !filled) return filled;
+    scanned = scan_segment(**file, *end);  // its index is of the gaps now
+    if (!scanned) return scanned.error();
+  }
   if (newest && moved && scanned->index.empty()) {
     context_.files.erase(id);
     if (context_.fs.remove(path)) {
@@ -283,15 +317,80 @@ void PartitionRecovery::lose_records(std::uint64_t records_max) {
   }
 }
 
-void PartitionRecovery::report_missing(std::uint64_t first, std::uint64_t end) {
+Result<void> PartitionRecovery::account_missing(std::uint64_t first, std::uint64_t end) {
+  if (first >= end) return {};
   for (std::uint64_t sequence = first; sequence < end; ++sequence) {
     lose_records(kLostWithASegment);
+    if (!repairs_) continue;
+    if (auto written = write_stand_in({partition_, sequence}); !written) return written;
   }
-  if (first >= end) return;
+  if (repairs_) return {};
   result_.problems.push_back(fmt::format("{} segments are missing from {} on", end - first,
                                          context_.segment_path({partition_, first})));
   logging::error("segments of the log are missing",
                  {{"first", context_.segment_path({partition_, first})}, {"count", end - first}});
+  return {};
+}
+
+// --- repair
+
+// What the header says is known from the name, but for `previous_end`: that speaks of a segment
+// that was scanned, and given its footer, before this one.
+Result<void> PartitionRecovery::mend_header(const File& file, SegmentId id) {
+  std::string bytes(sizeof(SegmentHeader), '\0');
+  const Result<std::size_t> got = file.read_at(0, bytes);
+  if (!got) return got.error();
+  const auto header = read_segment_header(std::string_view(bytes).substr(0, *got));
+  if (header && header->sequence == id.sequence) return {};
+  const Result<std::unique_ptr<File>> writable =
+      context_.fs.open(context_.segment_path(id), OpenMode::ReadWrite);
+  if (!writable) return writable.error();
+  const SegmentHeader fresh = make_segment_header(context_, id, 0);
+  const iovec piece{const_cast<SegmentHeader*>(&fresh), sizeof(fresh)};
+  if (auto written = (*writable)->write_at(0, {&piece, 1}); !written) return written;
+  return (*writable)->sync_data();
+}
+
+// Nothing is damaged, and the footer is what the chunks say.
+Result<bool> PartitionRecovery::is_sound(const File& file) {
+  const Result<ScannedSegment> scanned = scan_segment(file, SyncedEnd{});
+  if (!scanned) return scanned.error();
+  if (!scanned->damage.empty() || scanned->torn_tail) return false;
+  const std::string footer =
+      encode_footer(scanned->index.finish(), scanned->index.marks(), scanned->frames_end);
+  std::string found(footer.size() + 1, '\0');
+  const Result<std::size_t> got = file.read_at(scanned->frames_end, found);
+  if (!got) return got.error();
+  return std::string_view(found).substr(0, *got) == footer;
+}
+
+// Copies are in quarantine by now.
+Result<void> PartitionRecovery::fill_gaps(File& file, const ScannedSegment& scanned) {
+  for (const ScannedSegment::Region& region : scanned.damage) {
+    const std::uint64_t room = align_up(region.bytes);
+    const bool is_last = region.position + room >= scanned.frames_end;
+    if (room < sizeof(ChunkHeader) && !is_last) continue;  // no frame was ever so short
+    ChunkHeader gap = region.chunk.value_or(unknown_gap(lost_in(region.bytes)));
+    gap.magic = kGapMagic;
+    gap.frame_bytes = static_cast<std::uint32_t>(std::max(room, sizeof(ChunkHeader)));
+    set_checksum(gap);
+    const iovec piece{&gap, sizeof(gap)};
+    if (auto written = file.write_at(region.position, {&piece, 1}); !written) return written;
+  }
+  return {};
+}
+
+// In place of a missing segment: a gap alone.
+Result<void> PartitionRecovery::write_stand_in(SegmentId id) {
+  const SegmentHeader header = make_segment_header(context_, id, 0);
+  ChunkHeader gap = unknown_gap(kLostWithASegment);
+  set_checksum(gap);
+  GrowingIndex index;
+  index.add_lost(kLostWithASegment);
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof(header));
+  bytes.append(reinterpret_cast<const char*>(&gap), sizeof(gap));
+  bytes += encode_footer(index.finish(), {}, bytes.size());
+  return replace_file(context_.fs, directory_, segment_name(id.sequence), bytes);
 }
 
 }  // namespace
@@ -309,59 +408,70 @@ Result<SyncedEnd> find_synced_end(std::uint64_t sequence, const File* next_segme
   return SyncedEnd{};
 }
 
+namespace {
+
+void take_piece(const Piece& piece, ScannedSegment& scanned) {
+  const ChunkHeader& header = piece.header;
+  if (piece.found == Found::Unreadable) {
+    scanned.index.add_lost(lost_in(piece.bytes));
+  } else if (header.count == 0) {  // a gap
+    scanned.index.add_lost(header.first_offset);
+  } else {
+    scanned.index.add(OrganisationId{header.organisation},
+                      make_entry(header, piece.position, piece.found != Found::Chunk));
+    scanned.index.add_marks(header, piece.marks);
+  }
+  if (piece.found == Found::Unreadable) {
+    scanned.damage.push_back({piece.position, piece.bytes, {}});
+  } else if (piece.found == Found::DamagedChunk) {
+    scanned.damage.push_back({piece.position, piece.bytes, header});
+  }
+  scanned.frames_end = align_up(piece.position + piece.bytes);
+  if (piece.found == Found::Chunk) scanned.last_group = group_begin(piece);
+}
+
+}  // namespace
+
 Result<ScannedSegment> scan_segment(const File& file, SyncedEnd synced) {
   Piece last{};
   const Result<std::vector<Piece>> walked = walk(file, last);
   if (!walked) return walked.error();
   const std::vector<Piece>& pieces = *walked;
-  ScannedSegment scanned;
+  const auto is_frame = [](const Piece& p) {
+    return p.found == Found::Chunk || p.found == Found::Gap;
+  };
 
   std::uint64_t safe = synced.position;  // below it, everything was on stable storage
   if (last.found == Found::Index) {
     safe = last.position;
   } else if (!synced.exact) {
-    const auto good = std::find_if(pieces.rbegin(), pieces.rend(),
-                                   [](const Piece& p) { return p.found == Found::Chunk; });
+    const auto good = std::find_if(pieces.rbegin(), pieces.rend(), is_frame);
     if (good != pieces.rend()) {
-      safe = std::max(safe, group_begin(*good));
+      safe = std::max(safe, good->found == Found::Gap ? good->position : group_begin(*good));
     }
   }
+  ScannedSegment scanned;
   scanned.frames_end = sizeof(SegmentHeader);
   scanned.last_group = scanned.frames_end;
   for (const Piece& piece : pieces) {
-    if (piece.position >= safe && (synced.exact || piece.found != Found::Chunk)) {
-      {
-        const std::uint64_t end = pieces.back().position + pieces.back().bytes;
-        scanned.torn_tail = ScannedSegment::Region{piece.position, end - piece.position, {}};
-      }
+    if (piece.position >= safe && (synced.exact || !is_frame(piece))) {
+      const std::uint64_t end = pieces.back().position + pieces.back().bytes;
+      scanned.torn_tail = ScannedSegment::Region{piece.position, end - piece.position, {}};
       break;
     }
-    if (piece.found == Found::Unreadable) {
-      scanned.index.add_lost(piece.bytes / kRecordBytesMin + 1);
-    } else {
-      scanned.index.add(
-          OrganisationId{piece.header.organisation},
-          make_entry(piece.header, piece.position, piece.found == Found::DamagedChunk));
-      scanned.index.add_marks(piece.header, piece.marks);
-    }
-    if (piece.found == Found::Unreadable) {
-      scanned.damage.push_back({piece.position, piece.bytes, {}});
-    } else if (piece.found == Found::DamagedChunk) {
-      scanned.damage.push_back({piece.position, piece.bytes, piece.header});
-    }
-    scanned.frames_end = align_up(piece.position + piece.bytes);
-    if (piece.found == Found::Chunk) scanned.last_group = group_begin(piece);
+    take_piece(piece, scanned);
   }
   if (!scanned.torn_tail && scanned.frames_end < safe) {
     const std::uint64_t gone = safe - scanned.frames_end;
-    scanned.index.add_lost(gone / kRecordBytesMin + 1);
+    scanned.index.add_lost(lost_in(gone));
     scanned.damage.push_back({scanned.frames_end, gone, {}});
   }
   return scanned;
 }
 
-Result<RecoveredPartition> recover_partition(LogContext& context, std::uint32_t partition) {
-  return PartitionRecovery(context, partition).run();
+Result<RecoveredPartition> recover_partition(LogContext& context, std::uint32_t partition,
+                                             RecoveryMode mode) {
+  return PartitionRecovery(context, partition, mode).run();
 }
 
 }  // namespace sluice::recordlog

@@ -50,8 +50,14 @@ struct RecoveredPartition {
   std::vector<std::string> problems;  // for health(): sentences
 };
 
+enum class RecoveryMode : std::uint8_t {
+  Start,   // sealed segments are taken as they are: their damage shows when it is read
+  Repair,  // everything is read; what is damaged goes to quarantine, and a gap takes its place
+};
+
 // Io, ResourceExhausted: the disk does not let us read, or confirm what we
 // read. InvalidArgument: a segment of another format version or of another log.
-Result<RecoveredPartition> recover_partition(LogContext& context, std::uint32_t partition);
+Result<RecoveredPartition> recover_partition(LogContext& context, std::uint32_t partition,
+                                             RecoveryMode mode = RecoveryMode::Start);
 
 }  // namespace sluice::recordlog

@@ -19,6 +19,7 @@ bool begins_frame(std::string_view bytes) {
   std::uint32_t magic = 0;
   std::memcpy(&magic, bytes.data(), sizeof(magic));
   if (magic == kChunkMagic) return read_chunk_header(bytes).has_value();
+  if (magic == kGapMagic) return read_gap_header(bytes).has_value();
   return magic == kIndexMagic && read_index_header(bytes).has_value();
 }
 
@@ -54,6 +55,13 @@ Result<FrameWalker::Step> FrameWalker::next() {
   if (const auto index = read_index_header(*bytes)) {
     step.found = Found::Index;
     step.bytes = index->frame_bytes;
+    position_ += step.bytes;
+    return step;
+  }
+  if (const auto gap = read_gap_header(*bytes)) {
+    step.found = Found::Gap;
+    step.header = *gap;
+    step.bytes = gap->frame_bytes;
     position_ += step.bytes;
     return step;
   }

@@ -17,6 +17,7 @@ class FrameWalker {
   enum class Found : std::uint8_t {
     Chunk,         // `header` and `frame` are good
     DamagedChunk,  // `header` is good, the body is not, or the file ends in it
+    Gap,           // `header` is good: damage that was repaired
     Index,         // the frames end here; the index may be damaged
     Unreadable,    // bytes that are neither a frame nor zeros, up to the next
                    // frame or the end
@@ -26,7 +27,7 @@ class FrameWalker {
     Found found = Found::End;
     std::uint64_t position = 0;
     std::uint64_t bytes = 0;
-    ChunkHeader header;      // Chunk and DamagedChunk
+    ChunkHeader header;      // Chunk, DamagedChunk and Gap
     std::string_view frame;  // Chunk: all of it, until the next call
   };
 

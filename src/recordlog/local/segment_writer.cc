@@ -7,6 +7,18 @@
 
 namespace sluice::recordlog {
 
+SegmentHeader make_segment_header(const LogContext& context, SegmentId id,
+                                  std::uint64_t previous_end) {
+  SegmentHeader header;
+  header.partition = id.partition;
+  header.partitions = context.settings.partitions;
+  header.sequence = id.sequence;
+  header.created_ms = context.clock.now().ms;
+  header.previous_end = previous_end;
+  set_checksum(header);
+  return header;
+}
+
 Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(LogContext& context, SegmentId id,
                                                              std::uint64_t previous_end) {
   Result<std::unique_ptr<File>> file = create_anew(context.fs, context.segment_path(id));
@@ -17,13 +29,7 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(LogContext& context
       !reserved && reserved.error().code == ErrorCode::ResourceExhausted) {
     return reserved.error();
   }
-  SegmentHeader header;
-  header.partition = id.partition;
-  header.partitions = context.settings.partitions;
-  header.sequence = id.sequence;
-  header.created_ms = context.clock.now().ms;
-  header.previous_end = previous_end;
-  set_checksum(header);
+  SegmentHeader header = make_segment_header(context, id, previous_end);
   const iovec piece{&header, sizeof(header)};
   Result<void> result = writer->file_->write_at(0, {&piece, 1});
   if (result) result = writer->file_->sync_data();

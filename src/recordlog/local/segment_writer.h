@@ -11,6 +11,10 @@
 
 namespace sluice::recordlog {
 
+// `previous_end`: see SegmentHeader.
+SegmentHeader make_segment_header(const LogContext& context, SegmentId id,
+                                  std::uint64_t previous_end);
+
 // Threads: none; the commit thread's own.
 class SegmentWriter {
  public:
