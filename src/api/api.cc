@@ -10,8 +10,10 @@
 #include <map>
 #include <optional>
 
+#include "api/answers.h"
 #include "api/handlers.h"
 #include "api/routes.h"
+#include "api/try_limit.h"
 #include "base/logging.h"
 #include "http/error_answer.h"
 
@@ -35,12 +37,6 @@ std::string_view bearer_token(const http::RequestHead& head) {
   value.remove_prefix(kScheme.size());
   value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
   return value;
-}
-
-Response unauthorized(std::string_view message) {
-  Response response = http::error_response(ErrorToken::Unauthorized, message);
-  response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  return response;
 }
 
 // How many answers each call gave, by class of status.
@@ -86,22 +82,31 @@ bool announces_json(std::string_view content_type) {
 }  // namespace
 
 struct Api::Impl {
-  Impl(const Settings& settings_in, const Dependencies& dependencies, const TokenKey& key)
+  Impl(const Settings& settings_in, const Dependencies& dependencies, const TokenKey& key,
+       std::vector<Issuer> issuers)
       : settings(settings_in),
         with(dependencies),
-        handlers(settings_in, dependencies),
-        tokens(key, dependencies.clock),
+        tokens(key, std::move(issuers), dependencies.clock, dependencies.application_tokens.live()),
+        handlers(settings_in, dependencies, {key, tokens}),
+        tries({.tries_max = settings.login_tries_max}, dependencies.clock),
+        tries_refused(dependencies.metrics.counter(
+            "sluice_api_login_tries_refused_total",
+            "Tries to log in that were refused because too many came from one address.")),
         counters(dependencies.metrics) {}
 
   // What the head alone decides: path, method, token, role.
   std::variant<Permitted, Response> permit(const http::RequestHead& head);
+  // Counts a try to log in. Nullopt: it may go on.
+  std::optional<Response> refuse_try(const http::RequestHead& head);
   Awaitable<void> answer(const Route& route, HandlerCall call, Request request,
                          http::Responder responder);
 
   const Settings settings;
   const Dependencies with;
-  Handlers handlers;
   TokenVerifier tokens;
+  Handlers handlers;
+  TryLimit tries;
+  Counter tries_refused;
   AnswerCounters counters;
 };
 
@@ -122,7 +127,7 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
     return response;
   }
   const Access access = match.route->access;
-  const bool is_public = access == Access::Public ||
+  const bool is_public = access == Access::Public || access == Access::Login ||
                          (access == Access::Metrics && settings.metrics != MetricsAt::Operators);
   if (is_public) return Permitted{match.route, match.id, {}};
   const std::string_view token = bearer_token(head);
@@ -142,6 +147,19 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   return Permitted{match.route, match.id, *identity};
 }
 
+std::optional<Response> Api::Impl::refuse_try(const http::RequestHead& head) {
+  const std::optional<std::chrono::seconds> wait = tries.count(head.remote_address);
+  if (!wait) return std::nullopt;
+  tries_refused.add();
+  Response response = http::error_response(
+      ErrorToken::TooManyTries,
+      fmt::format("too many tries to log in from this address; come again in {} s", wait->count()));
+  for (auto& [name, value] : response.headers) {
+    if (name == "Retry-After") value = std::to_string(wait->count());
+  }
+  return response;
+}
+
 Awaitable<void> Api::Impl::answer(const Route& route, HandlerCall call, Request request,
                                   http::Responder responder) {
   Response response;
@@ -156,15 +174,24 @@ Awaitable<void> Api::Impl::answer(const Route& route, HandlerCall call, Request 
   std::move(responder).send(std::move(response));
 }
 
-Api::Api(Settings settings, Dependencies dependencies, const TokenKey& key)
-    : impl_(std::make_unique<Impl>(settings, dependencies, key)) {}
+Api::Api(Settings settings, Dependencies dependencies, const TokenKey& key,
+         std::vector<Issuer> issuers)
+    : impl_(std::make_unique<Impl>(settings, dependencies, key, std::move(issuers))) {}
 
 Api::~Api() = default;
+
+void Api::set_issuers(std::vector<Issuer> issuers) {
+  impl_->tokens.set_issuers(std::move(issuers));
+}
 
 std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::RequestHead& head) {
   std::variant<Permitted, Response> permitted = impl_->permit(head);
   if (auto* response = std::get_if<Response>(&permitted)) return std::move(*response);
   const Permitted& request = std::get<Permitted>(permitted);
+  if (request.route->access == Access::Login) {
+    std::optional<Response> refused = impl_->refuse_try(head);
+    if (refused) return *std::move(refused);
+  }
   if (!std::holds_alternative<Kind>(request.route->target)) {
     const std::string_view content_type = head.header("content-type");
     if (request.route->takes_json() && !announces_json(content_type)) {

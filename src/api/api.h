@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "api/application_tokens.h"
 #include "api/token.h"
 #include "base/clock.h"
 #include "base/io_threads.h"
@@ -15,6 +16,7 @@
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
 #include "catalog/quarantine.h"
+#include "catalog/registry.h"
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "http/server.h"
@@ -34,6 +36,7 @@ struct Settings {
   std::uint64_t api_body_bytes_max = 1 << 20;
   std::uint32_t check_timeout_ms = 10'000;  // a destination's check before a stream is made
   std::uint32_t scan_ms_max = 2000;  // a search through records; then it says how far it came
+  std::size_t login_tries_max = 100;        // from one address in 5 minutes
   std::int64_t historic_ms_max = 20 * 86'400'000ll;  // how far stream_historic_data reaches back
 };
 
@@ -41,6 +44,8 @@ struct Dependencies {  // all outlive the Api
   IoThreads& threads;
   const Clock& clock;
   catalog::Catalog& catalog;
+  catalog::Registry& registry;
+  ApplicationTokens& application_tokens;
   WorkerPool& catalog_pool;
   dispatch::Dispatch& dispatch;
   recordlog::RecordLog& log;
@@ -54,8 +59,12 @@ struct Dependencies {  // all outlive the Api
 // Destroy it after the listener has stopped and before the loops are gone.
 class Api final : public http::Handler {
  public:
-  Api(Settings settings, Dependencies dependencies, const TokenKey& key);
+  Api(Settings settings, Dependencies dependencies, const TokenKey& key,
+      std::vector<Issuer> issuers = {});
   ~Api() override;
+
+  // Whose tokens count from now on. Threads: any.
+  void set_issuers(std::vector<Issuer> issuers);
 
   std::variant<TakeBody, http::Response> on_head(const http::RequestHead& head) override;
   void on_request(const http::RequestHead& head, http::Body body,

@@ -154,12 +154,16 @@ ApiTest::ApiTest(Settings settings)
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));
   quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
+  registry = *catalog::open_sqlite_registry(directory_ + "/catalog.db");
+  application_tokens = std::make_unique<ApplicationTokens>(
+      ApplicationTokens::Dependencies{*registry, secrets, clock, metrics}, 3);
   threads_ = std::make_unique<IoThreads>(1);
   pool_ = std::make_unique<WorkerPool>("catalog", 2);
-  api_ = std::make_unique<Api>(settings,
-                               Dependencies{*threads_, clock, *catalog, *pool_, dispatch, log,
-                                            ingest, metrics, connectors_, contexts_, *quarantine},
-                               TokenKey{});
+  api_ = std::make_unique<Api>(
+      settings,
+      Dependencies{*threads_, clock, *catalog, *registry, *application_tokens, *pool_, dispatch,
+                   log, ingest, metrics, connectors_, contexts_, *quarantine},
+      TokenKey{});
   threads_->start();
 }
 
@@ -168,6 +172,8 @@ ApiTest::~ApiTest() {
   pool_.reset();
   threads_.reset();
   api_.reset();
+  application_tokens.reset();
+  registry.reset();
   catalog.reset();
   quarantine.reset();
   std::filesystem::remove_all(directory_);
@@ -180,6 +186,7 @@ http::Response ApiTest::send(const Call& call) {
   const std::size_t question = std::min(call.target.find('?'), call.target.size());
   head.method = call.method;
   head.admin = call.admin;
+  head.remote_address = call.remote_address;
   head.path = std::string_view(call.target).substr(0, question);
   head.query = std::string_view(call.target).substr(std::min(question + 1, call.target.size()));
   const std::string authorization = "Bearer " + call.token;

@@ -110,6 +110,7 @@ struct Call {
   std::string token = "";
   std::vector<std::pair<std::string, std::string>> headers = {};
   bool admin = false;  // comes to the admin's listener
+  std::string remote_address = "192.0.2.1";
 };
 
 class ApiTest : public testing::Test {
@@ -137,6 +138,9 @@ class ApiTest : public testing::Test {
   FakeIngest ingest;
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Quarantine> quarantine;
+  std::unique_ptr<catalog::Registry> registry;
+  const catalog::SecretBox secrets{KeyBytes{}};
+  std::unique_ptr<ApplicationTokens> application_tokens;
 
  private:
   std::string directory_;

@@ -36,4 +36,8 @@ http::Response invalid_change(const Faults& faults);
 // The same with one triple.
 http::Response refused_change(http::ErrorToken token, const std::string& message);
 
+// The same for a body that describes no stream.
+http::Response invalid_request(const Faults& faults);
+http::Response invalid_request_change(const Faults& faults);
+
 }  // namespace sluice::api

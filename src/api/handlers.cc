@@ -6,7 +6,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "api/json_text.h"
+#include "api/answers.h"
 #include "base/logging.h"
 #include "connectors/inspector/store.h"
 #include "dispatch/delivery_settings.h"
@@ -19,33 +19,9 @@ using http::ErrorToken;
 using http::Response;
 using nlohmann::ordered_json;
 
-Response json_response(int status, const ordered_json& body) {
-  return {.status = status, .body = to_text(body)};
-}
-
-Response refused(const Error& error) {
-  return http::error_response(http::token_for(error.code), error.message);
-}
-
 Response no_such_stream(StreamId id) {
   return http::error_response(ErrorToken::NotFound,
                               fmt::format("stream {} does not exist", id.value()));
-}
-
-Response no_such_organisation(OrganisationId id) {
-  return http::error_response(ErrorToken::NotFound,
-                              fmt::format("organisation {} does not exist", id.value()));
-}
-
-Result<nlohmann::json> parse_body(const Request& request) {
-  if (request.body.size() == 0) {
-    return Error{ErrorCode::InvalidArgument, "empty; a JSON object is expected"};
-  }
-  return parse_json(request.body.view(), DuplicateKeys::LastCounts);
-}
-
-Response malformed(const Error& error) {
-  return http::error_response(ErrorToken::MalformedBody, "body: " + error.message);
 }
 
 }  // namespace

@@ -31,12 +31,24 @@ class Handlers {
  public:
   using Answer = Awaitable<http::Response>;
 
-  Handlers(const Settings& settings, const Dependencies& dependencies)
-      : settings_(settings), with_(dependencies), records_(settings_, with_) {}
+  struct Signing {
+    TokenKey key;
+    TokenVerifier& verifier;  // outlives the Handlers
+  };
+  Handlers(const Settings& settings, const Dependencies& dependencies, const Signing& signing)
+      : settings_(settings), with_(dependencies), signing_(signing), records_(settings_, with_) {}
 
   Answer health(Request request);
   Answer readiness(Request request);
   Answer metrics(Request request);
+
+  Answer authenticate(Request request);
+  Answer list_application_tokens(Request request);
+  Answer create_application_token(Request request);
+  Answer revoke_application_token(Request request);
+  Answer list_organisations(Request request);
+  Answer create_organisation(Request request);
+  Answer change_organisation(Request request);
 
   Answer list_streams(Request request);
   Answer create_stream(Request request);
@@ -105,6 +117,7 @@ class Handlers {
 
   const Settings settings_;
   const Dependencies with_;
+  const Signing signing_;
   // By those who ask whether the server is ready; shared, as a stuck one may outlive this.
   const std::shared_ptr<std::atomic<std::uint32_t>> catalog_looks_ =
       std::make_shared<std::atomic<std::uint32_t>>(0);

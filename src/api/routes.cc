@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
 constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
-constexpr std::array<std::string_view, 3> kPage = {"organisation_id", "limit", "after"};
-constexpr std::array<std::string_view, 2> kPlainPage = {"limit", "after"};
+constexpr std::array<std::string_view, 2> kPage = {"limit", "after"};
+constexpr std::array<std::string_view, 3> kOrganisationPage = {"organisation_id", "limit", "after"};
 constexpr std::array<std::string_view, 1> kUpTo = {"up_to"};
 constexpr std::array<std::string_view, 7> kBrowse = {"organisation_id", "kind",  "from", "to",
                                                      "filters",         "limit", "after"};
@@ -27,7 +27,7 @@ const std::array kRoutes = {
     Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kNone,
           "Store usage records"},
     Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kNone, "Store events"},
-    Route{"GET", "/api/v2/quarantine", Access::Operate, &Handlers::list_quarantine, kPlainPage,
+    Route{"GET", "/api/v2/quarantine", Access::Operate, &Handlers::list_quarantine, kPage,
           "List the records that ingest rejected and kept, newest first"},
     Route{"DELETE", "/api/v2/quarantine", Access::Operate, &Handlers::clear_quarantine, kUpTo,
           "Remove the rejected records, all or up to an id"},
@@ -56,7 +56,22 @@ const std::array kRoutes = {
     Route{"POST", "/api/v2/data_stream/{id}/restart", Access::Change, &Handlers::restart_stream,
           kOrganisation, "Restart a stream in Error, or try again now"},
     Route{"GET", "/api/v2/data_stream/{id}/inspector", Access::Read, &Handlers::list_inspector,
-          kPage, "List what a stream's inspector was delivered, newest first"},
+          kOrganisationPage, "List what a stream's inspector was delivered, newest first"},
+    Route{"POST", "/api/v1/authenticate", Access::Login, &Handlers::authenticate, kNone,
+          "Exchange an application token or a refresh token for a JWT"},
+    Route{"GET", "/api/v1/application_token", Access::Manage, &Handlers::list_application_tokens,
+          kOrganisationPage, "List the organisation's application tokens"},
+    Route{"POST", "/api/v1/application_token", Access::Manage, &Handlers::create_application_token,
+          kOrganisation, "Make an application token; its secret is shown this once"},
+    Route{"DELETE", "/api/v1/application_token/{id}", Access::Manage,
+          &Handlers::revoke_application_token, kOrganisation,
+          "Revoke an application token and every JWT made from it"},
+    Route{"GET", "/api/v2/organisation", Access::Operate, &Handlers::list_organisations, kPage,
+          "List the organisations"},
+    Route{"POST", "/api/v2/organisation", Access::Operate, &Handlers::create_organisation, kNone,
+          "Make an organisation known before its first record"},
+    Route{"PATCH", "/api/v2/organisation/{id}", Access::Operate, &Handlers::change_organisation,
+          kNone, "Change an organisation's name, company id or project"},
 };
 
 std::optional<std::uint64_t> parse_id(std::string_view segment) {
@@ -88,7 +103,8 @@ bool allows(Access access, Role role) {
   const bool is_operator = role == Role::Operator;
   const bool manages = is_operator || role == Role::Admin;
   switch (access) {
-    case Access::Public: return true;
+    case Access::Public:
+    case Access::Login: return true;
     case Access::Read: return role != Role::Ingest;
     case Access::Change: return manages || role == Role::Developer;
     case Access::Manage: return manages;

@@ -16,6 +16,7 @@ namespace sluice::api {
 
 enum class Access : std::uint8_t {
   Public,   // no token
+  Login,    // no token, but tries are counted
   Metrics,  // no token where the listener is loopback, else as Operate
   Read,     // every role but ingest
   Change,   // developer, admin, operator

@@ -77,7 +77,8 @@ class TokenTest : public testing::Test {
   bool accepts(std::string_view token) { return verifier.verify(token).has_value(); }
 
   ManualClock clock;
-  TokenVerifier verifier{test_key(), clock};
+  LiveTokens live;
+  TokenVerifier verifier{test_key(), {}, clock, live};
 };
 
 TEST_F(TokenTest, AcceptsAKnownToken) {
@@ -111,7 +112,9 @@ TEST_F(TokenTest, RefusesEveryOtherAlgorithm) {
        {R"({"alg":"none"})", R"({"alg":"None"})", R"({"alg":"hs256"})", R"({"alg":"HS512"})",
         R"({"alg":"RS256"})", R"({"alg":"ES256"})", R"({"alg":""})", R"({"alg":null})",
         R"({"alg":["HS256"]})", R"({"typ":"JWT"})", R"({})"}) {
-    EXPECT_EQ(refusal(make(header, kClaims)), "the token is not signed with HS256") << header;
+    EXPECT_EQ(refusal(make(header, kClaims)),
+              "the token is not signed with HS256, and has no iss of another issuer")
+        << header;
   }
   // With the signature that the other algorithm would have.
   const std::string none = encode(R"({"alg":"none"})") + "." + encode(kClaims) + ".";

@@ -34,7 +34,10 @@ enum class ErrorToken : std::uint8_t {
   StreamLimit,             // 422
   DestinationCheckFailed,  // 422
   QuarantineFull,          // 422
+  InvalidRequest,          // 422: a property of what is no stream
+  TokenLimit,              // 422: application tokens of an organisation
   RateLimited,             // 429
+  TooManyTries,            // 429: to log in, from one address
   HeaderTooLarge,          // 431
   Internal,                // 500
   NotImplemented,          // 501

@@ -41,8 +41,9 @@ TEST(ErrorAnswer, BodyIsTheTripleWhateverTheMessageHolds) {
 }
 
 TEST(ErrorAnswer, WhatPassesSaysWhenToComeAgain) {
-  for (const ErrorToken token : {ErrorToken::RateLimited, ErrorToken::StorageUnavailable,
-                                 ErrorToken::Stopping, ErrorToken::Overloaded}) {
+  for (const ErrorToken token :
+       {ErrorToken::RateLimited, ErrorToken::TooManyTries, ErrorToken::StorageUnavailable,
+        ErrorToken::Stopping, ErrorToken::Overloaded}) {
     const Response response = error_response(token, "m");
     ASSERT_EQ(response.headers.size(), 1u);
     EXPECT_EQ(response.headers[0].first, "Retry-After");

@@ -24,6 +24,13 @@ constexpr std::optional<Role> role_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+// Whether who has the role `own` may hand out `role`: nobody hands out what is above his own, and
+// to write records is not below reading them.
+constexpr bool covers(Role own, Role role) {
+  return own == role || own == Role::Operator || (own == Role::Admin && role != Role::Operator) ||
+         (own == Role::Developer && role == Role::Viewer);
+}
+
 // Who makes a request, as its verified token says.
 struct Identity {
   std::string subject;                         // `sub`

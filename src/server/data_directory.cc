@@ -54,6 +54,12 @@ Result<std::string> make_installation(const std::string& directory, const std::s
 
 }  // namespace
 
+std::string default_secrets_key_path(const std::string& data_dir) {
+  std::string name = data_dir;
+  while (name.size() > 1 && name.ends_with('/')) name.pop_back();
+  return name + ".secrets.key";
+}
+
 Result<void> make_data_directory(const std::string& path) {
   if (auto made = posix_file_system().create_directories(path); !made) return made;
   if (::chmod(path.c_str(), 0700) != 0) {

@@ -36,6 +36,8 @@ inline std::string quarantine_path(const std::string& data_dir) {
   return data_dir + "/quarantine.db";
 }
 inline std::string token_key_path(const std::string& data_dir) { return data_dir + "/token.key"; }
+// Beside the directory, not in it: a copy of the directory alone opens no secret.
+std::string default_secrets_key_path(const std::string& data_dir);
 
 // Makes `path` if it is missing, readable by its owner alone. For commands that need no lock.
 Result<void> make_data_directory(const std::string& path);

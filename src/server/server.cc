@@ -7,13 +7,17 @@
 #include <vector>
 
 #include "api/api.h"
+#include "api/application_tokens.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/io_threads.h"
+#include "base/key_file.h"
 #include "base/logging.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/registry.h"
+#include "catalog/secret_box.h"
 #include "connectors/connector.h"
 #include "connectors/inspector/store.h"
 #include "dispatch/dispatch.h"
@@ -57,6 +61,11 @@ api::MetricsAt metrics_at(const Settings& settings) {
   return is_loopback(settings.listen) ? api::MetricsAt::Everyone : api::MetricsAt::Operators;
 }
 
+std::string secrets_key_path(const Settings& settings) {
+  return settings.secrets_key_file.empty() ? default_secrets_key_path(settings.data_dir)
+                                           : settings.secrets_key_file;
+}
+
 std::uint64_t log_bytes_max(const Settings& settings) {
   if (settings.data_bytes_max != 0) return settings.data_bytes_max;
   std::error_code fault;
@@ -94,6 +103,8 @@ struct Server::Graph {
   Metrics metrics;
   IoThreads threads;
   std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Registry> registry;
+  std::unique_ptr<catalog::SecretBox> secrets;
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<recordlog::LocalLog> log;
@@ -102,6 +113,7 @@ struct Server::Graph {
   std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
   std::unique_ptr<dispatch::Dispatch> dispatch;
   std::unique_ptr<ingest::Ingest> ingest;
+  std::unique_ptr<api::ApplicationTokens> application_tokens;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<http::Server> http;
 
@@ -118,6 +130,13 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir));
   if (!opened_catalog) return opened_catalog.error();
   catalog = std::move(*opened_catalog);
+  auto opened_registry = catalog::open_sqlite_registry(catalog_path(settings.data_dir));
+  if (!opened_registry) return opened_registry.error();
+  registry = std::move(*opened_registry);
+  const auto key = load_or_create_key(secrets_key_path(settings), "secrets key",
+                                      "what was sealed with it cannot be read any more");
+  if (!key) return key.error();
+  secrets = std::make_unique<catalog::SecretBox>(*key);
   catalog_pool = std::make_unique<WorkerPool>("catalog", kCatalogThreads);
 
   auto opened_quarantine = catalog::open_quarantine(quarantine_path(settings.data_dir),
@@ -173,16 +192,24 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
   if (!opened) return opened.error();
   ingest = std::move(*opened);
 
+  application_tokens = std::make_unique<api::ApplicationTokens>(
+      api::ApplicationTokens::Dependencies{*registry, *secrets, clock, metrics},
+      settings.application_tokens_max);
+  if (auto loaded = application_tokens->load(); !loaded) return loaded.error();
   const auto key = api::load_or_create_token_key(token_key_path(settings.data_dir));
   if (!key) return key.error();
+  auto issuers = api::load_issuers(settings.issuers);
+  if (!issuers) return issuers.error();
   api = std::make_unique<api::Api>(
       api::Settings{.metrics = metrics_at(settings),
                     .public_url = settings.public_url,
                     .record_body_bytes_max = settings.body_bytes_max,
-                    .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max)},
-      api::Dependencies{threads, clock, *catalog, *catalog_pool, *dispatch, *log, *ingest, metrics,
-                        connectors::connector_table(), connector_contexts, *quarantine},
-      *key);
+                    .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max),
+                    .login_tries_max = settings.login_tries_max},
+      api::Dependencies{threads, clock, *catalog, *registry, *application_tokens, *catalog_pool,
+                        *dispatch, *log, *ingest, metrics, connectors::connector_table(),
+                        connector_contexts, *quarantine},
+      *key, *std::move(issuers));
 
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);
   if (!listening) return listening.error();

@@ -77,6 +77,11 @@ const std::array kSettings = {
             "Of invalid records kept; full, on_invalid=skip gets 422", kMiB, 1024 * kGiB},
     Setting{"limits", "data_bytes_max", &Settings::data_bytes_max,
             "Size of the record log; 0: 90 % of the disk"},
+    Setting{"limits", "application_tokens_max", &Settings::application_tokens_max,
+            "Of an organisation; beyond: 422", 1, 10'000},
+    Setting{"limits", "login_tries_max", &Settings::login_tries_max,
+            "From one address (IPv6: one /64) in 5 minutes, wrong or right; beyond: 429", 1,
+            1'000'000},
     Setting{"recordlog", "segment_bytes", &Settings::segment_bytes,
             "Size at which a new segment file begins", kMiB, 256 * kMiB},
     Setting{"recordlog", "retention_days", &Settings::retention_days,
@@ -95,6 +100,9 @@ const std::array kSettings = {
             "Of an organisation to a host", 1, 10'000},
     Setting{"egress", "connections_max", &Settings::egress_connections_max,
             "Of all deliveries, for each I/O thread", 1, 100'000},
+    Setting{"secrets", "key_file", &Settings::secrets_key_file,
+            "32 random bytes, made at the first start, that open the stored secrets; empty: "
+            "<data_dir>.secrets.key"},
     Setting{"logging", "level", &Settings::level, "debug, info, warn or error"},
 };
 
@@ -171,6 +179,66 @@ const Setting* find(std::string_view section, std::string_view name) {
   return found == kSettings.end() ? nullptr : &*found;
 }
 
+Error bad_issuer(std::string_view name, std::string_view wanted) {
+  return {ErrorCode::InvalidArgument, fmt::format("setting issuers.{} must be {}", name, wanted)};
+}
+
+Result<std::vector<OrganisationId>> organisations_of(const toml::node& node) {
+  const Error wrong = bad_issuer("organisations", "a list of organisation ids");
+  const toml::array* array = node.as_array();
+  if (array == nullptr || array->empty()) return wrong;
+  std::vector<OrganisationId> organisations;
+  for (const toml::node& item : *array) {
+    if (!item.is_integer() || item.as_integer()->get() < 0) return wrong;
+    organisations.emplace_back(static_cast<std::uint64_t>(item.as_integer()->get()));
+  }
+  return organisations;
+}
+
+Result<api::IssuerSettings> issuer_of(const toml::table& table) {
+  constexpr std::array<std::pair<std::string_view, std::string api::IssuerSettings::*>, 4> kTexts =
+      {{{"iss", &api::IssuerSettings::iss},
+        {"key_file", &api::IssuerSettings::key_file},
+        {"jwks_file", &api::IssuerSettings::jwks_file},
+        {"audience", &api::IssuerSettings::audience}}};
+  api::IssuerSettings issuer;
+  for (const auto& [key, node] : table) {
+    const std::string_view name = key.str();
+    const auto* const text = std::find_if(kTexts.begin(), kTexts.end(),
+                                          [name](const auto& t) { return t.first == name; });
+    if (text != kTexts.end()) {
+      if (!node.is_string() || node.as_string()->get().empty()) return bad_issuer(name, "a text");
+      issuer.*(text->second) = node.as_string()->get();
+    } else if (name == "max_role") {
+      const auto role = node.is_string() ? role_from_name(node.as_string()->get()) : std::nullopt;
+      if (!role) return bad_issuer(name, "operator, admin, developer, viewer or ingest");
+      issuer.role_max = *role;
+    } else if (name == "organisations") {
+      auto organisations = organisations_of(node);
+      if (!organisations) return organisations.error();
+      issuer.organisations = *std::move(organisations);
+    } else {
+      return Error{ErrorCode::InvalidArgument, fmt::format("unknown setting issuers.{}", name)};
+    }
+  }
+  return issuer;
+}
+
+// The tables of [[issuers]].
+Result<void> read_issuers(Settings& settings, const toml::node& node) {
+  const toml::array* tables = node.as_array();
+  const auto is_table = [](const toml::node& item) { return item.is_table(); };
+  if (tables == nullptr || !std::all_of(tables->begin(), tables->end(), is_table)) {
+    return Error{ErrorCode::InvalidArgument, "setting issuers must be tables: [[issuers]]"};
+  }
+  for (const toml::node& item : *tables) {
+    auto issuer = issuer_of(*item.as_table());
+    if (!issuer) return issuer.error();
+    settings.issuers.push_back(*std::move(issuer));
+  }
+  return {};
+}
+
 Result<void> read_file(Settings& settings, const std::string& file) {
   toml::table table;
   try {
@@ -181,6 +249,10 @@ Result<void> read_file(Settings& settings, const std::string& file) {
                              fault.description(), fault.source().begin.line)};
   }
   for (const auto& [section, node] : table) {
+    if (section.str() == "issuers") {
+      if (auto read = read_issuers(settings, node); !read) return read;
+      continue;
+    }
     const toml::table* names = node.as_table();
     if (names == nullptr) {
       return Error{ErrorCode::InvalidArgument,
@@ -328,6 +400,7 @@ Result<void> check(const Settings& settings) {
   if (std::find(kLevels.begin(), kLevels.end(), settings.level) == kLevels.end()) {
     return fault("setting logging.level must be debug, info, warn or error");
   }
+  if (auto issuers = api::load_issuers(settings.issuers); !issuers) return issuers.error();
   egress::Settings egress;
   egress.allow = settings.allow;
   egress.proxy = settings.proxy;

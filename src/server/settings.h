@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/issuers.h"
 #include "base/result.h"
 #include "http/server.h"
 
@@ -36,6 +37,8 @@ struct Settings {
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;
   std::uint64_t scan_ms_max = 2000;
+  std::uint64_t application_tokens_max = 100;
+  std::uint64_t login_tries_max = 100;
 
   // [recordlog]
   std::uint64_t segment_bytes = 128ull << 20;
@@ -52,6 +55,12 @@ struct Settings {
   std::uint64_t connections_per_host_max = 20;
   std::uint64_t egress_connections_max = 2000;
 
+  // [secrets]
+  std::string secrets_key_file;  // "": default_secrets_key_path()
+
+  // [[issuers]], in the file alone
+  std::vector<api::IssuerSettings> issuers;
+
   // [logging]
   std::string level = "info";
 };
@@ -63,7 +72,8 @@ Result<Settings> load_settings(const std::optional<std::string>& file);
 
 // What makes no sense together or cannot work: a listener open to the world without TLS or
 // `insecure`, an unreadable certificate, a record larger than a body, an egress exception that is
-// no network. InvalidArgument: one sentence that names the setting.
+// no network, an issuer whose key file cannot be used. InvalidArgument: one sentence that names the
+// setting.
 Result<void> check(const Settings& settings);
 
 // All settings with their defaults and a line of explanation each: TOML that load_settings() takes.

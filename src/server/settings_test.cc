@@ -48,6 +48,11 @@ TEST_F(SettingsFile, FaultsNameTheSettingAndWhatWouldBeRight) {
       {"[recordlog]\nsegment_bytes = -1\n", "zero or more"},
       {"[egress]\nallow = [1]\n", "a list of strings"},
       {"x", "line 1"},
+      {"[issuers]\niss = \"x\"\n", "[[issuers]]"},
+      {"[[issuers]]\niss = 1\n", "issuers.iss must be a text"},
+      {"[[issuers]]\ncolour = 1\n", "unknown setting issuers.colour"},
+      {"[[issuers]]\nmax_role = \"root\"\n", "issuers.max_role must be operator"},
+      {"[[issuers]]\norganisations = []\n", "issuers.organisations must be a list"},
   };
   for (const auto& [text, message] : faults) {
     const auto settings = load(text);
@@ -66,6 +71,24 @@ TEST_F(SettingsFile, WhatIsPrintedIsTheDefaults) {
   EXPECT_EQ(settings->body_bytes_in_memory_max, defaults.body_bytes_in_memory_max);
   EXPECT_EQ(settings->trusted_proxies, defaults.trusted_proxies);
   EXPECT_TRUE(check(*settings).has_value());
+}
+
+TEST_F(SettingsFile, IssuersAreReadOneByOneAndTheirFilesChecked) {
+  const auto settings = load(
+      "[[issuers]]\niss = \"a\"\nkey_file = \"/nowhere/a.pem\"\n[[issuers]]\niss = \"b\"\n"
+      "jwks_file = \"/nowhere/b.json\"\nmax_role = \"viewer\"\norganisations = [1, 2]\n"
+      "audience = \"us\"\n");
+  ASSERT_TRUE(settings.has_value()) << settings.error().message;
+  ASSERT_EQ(settings->issuers.size(), 2u);
+  EXPECT_EQ(settings->issuers[0].key_file, "/nowhere/a.pem");
+  EXPECT_EQ(settings->issuers[0].role_max, Role::Admin);
+  EXPECT_EQ(settings->issuers[1].role_max, Role::Viewer);
+  EXPECT_EQ(settings->issuers[1].organisations,
+            (std::vector<OrganisationId>{OrganisationId{1}, OrganisationId{2}}));
+  EXPECT_EQ(settings->issuers[1].audience, "us");
+  const Result<void> checked = check(*settings);
+  ASSERT_FALSE(checked.has_value());
+  EXPECT_NE(checked.error().message.find("/nowhere/a.pem"), std::string::npos);
 }
 
 TEST(SettingsEnvironment, AMistypedNameIsAnErrorThatNamesIt) {
