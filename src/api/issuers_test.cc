@@ -88,8 +88,8 @@ json jwk_of(const KeyPair& pair, const std::string& kid = "") {
 
 std::string signature_of(const KeyPair& pair, const std::string& text) {
   EVP_MD_CTX* const context = EVP_MD_CTX_new();
-  EVP_DigestSignInit(context, nullptr, &pair == &ed25519() ? nullptr : EVP_sha256(), nullptr,
-                     pair.key);
+  const bool digests = EVP_PKEY_get_base_id(pair.key) != EVP_PKEY_ED25519;
+  EVP_DigestSignInit(context, nullptr, digests ? EVP_sha256() : nullptr, nullptr, pair.key);
   std::string bytes(1024, '\0');
   auto* const out = reinterpret_cast<unsigned char*>(bytes.data());
   std::size_t size = bytes.size();
