@@ -167,7 +167,7 @@ def test_claims_that_do_not_hold(idp):
 
 
 def test_garbage_is_refused_on_every_kind_of_call(idp):
-    for token in ("x", "a.b.c", "." * 5000, "\x7f", "Bearer x", "eyJhbGciOiJub25lIn0.e30."):
+    for token in ("x", "a.b.c", "." * 5000, "Bearer x", "eyJhbGciOiJub25lIn0.e30."):
         refused(idp, token)
     for method, path in (("GET", TOKENS), ("POST", TOKENS), ("DELETE", TOKENS + "/1"),
                          ("GET", ORGANISATIONS), ("POST", "/api/v2/records/usage"),

@@ -91,9 +91,12 @@ std::string Statement::text(int column) const {
 
 void Database::Close::operator()(sqlite3* connection) const { sqlite3_close(connection); }
 
-// SQLite would make the file with the umask's mode; its journals take the file's.
+// SQLite would make the file with the umask's mode; its journals take the file's. A file that is
+// there is not opened: closing it would drop the locks of this process's other connections to it,
+// and another process could take the write-ahead log from under them.
 Result<void> Database::make_file(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (descriptor < 0 && errno == EEXIST) return {};
   if (descriptor < 0) {
     return Error{ErrorCode::Io, fmt::format("catalog: {}", std::strerror(errno))};
   }

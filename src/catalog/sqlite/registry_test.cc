@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -52,6 +54,27 @@ class RegistryTest : public testing::Test {
 template <class T>
 ErrorCode code(const Result<T>& result) {
   return result ? ErrorCode::Cancelled : result.error().code;
+}
+
+// A process that loses its locks (closing any descriptor of the file does that) loses the
+// write-ahead log to the next process that closes the catalog, and with it all that it writes.
+TEST_F(RegistryTest, AnotherProcessLeavesTheCatalogToItsUsers) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    bool opened = false;
+    {
+      const auto other = open_sqlite(path());
+      opened = other.has_value();
+    }
+    ::_exit(opened ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  ASSERT_TRUE(std::filesystem::exists(path() + "-wal"));
+  ASSERT_TRUE(registry->create_organisation({OrganisationId{7}, "Seven"}));
+  EXPECT_TRUE((*open_sqlite(path()))->organisation(OrganisationId{7})->has_value());
 }
 
 TEST_F(RegistryTest, AnOrganisationIsMadeChangedAndSeenByTheCatalog) {
