@@ -84,25 +84,13 @@ TEST_F(ApiTest, TheSchemeIsReadInAnyCase) {
 }
 
 TEST_F(ApiTest, AnUnknownPathIs404AndAnotherMethod405) {
-  for (const char* path : {"/",
-                           "",
-                           "/api",
-                           "/api/v2/data_stream/",
-                           "/api/v2/data_stream/x",
-                           "/api/v2/data_stream/1/",
-                           "/api/v2/data_stream/-1",
-                           "/api/v2/data_stream/+1",
-                           "/api/v2/data_stream/1.0",
-                           "/api/v2/data_stream/18446744073709551616",
-                           "/api/v2/data_stream/9223372036854775808",
-                           "/api/v2/data_stream/1/attempts",
-                           "/api/v2/data_stream//restart",
-                           "/healthz/",
-                           "/api/v2/records/sensor-events",
-                           "/api/v2/records/messages",
-                           "/api/v1/data_stream",
-                           "/API/v2/data_stream",
-                           "/api/v2/data_stream/%31"}) {
+  for (const char* path :
+       {"/", "", "/api", "/api/v2/data_stream/", "/api/v2/data_stream/x", "/api/v2/data_stream/1/",
+        "/api/v2/data_stream/-1", "/api/v2/data_stream/+1", "/api/v2/data_stream/1.0",
+        "/api/v2/data_stream/18446744073709551616", "/api/v2/data_stream/9223372036854775808",
+        "/api/v2/data_stream/1/attempts", "/api/v2/data_stream//restart", "/healthz/",
+        "/api/v2/records/sensor-events", "/api/v2/records/messages", "/api/v1/data_stream",
+        "/API/v2/data_stream", "/api/v2/data_stream/%31"}) {
     const http::Response response = send(Role::Operator, 1, {.method = "GET", .target = path});
     EXPECT_EQ(response.status, 404) << path;
     EXPECT_EQ(expect_token(response), "NotFound");
