@@ -94,6 +94,8 @@ Actions StreamMachine::finish(SteadyTime now) {
 
 // Does all that the state allows; each step may make the next one possible.
 void StreamMachine::advance(SteadyTime now) {
+  // Whatever event is the first behind it, not timer() alone.
+  if (own_fault_until_ && now >= *own_fault_until_) own_fault_until_.reset();
   if (change_ && !head_busy()) apply_change(now);
   if (status_ == StreamStatus::Disabled) drop_to_ = end_;
   if (drop_to_ && !head_busy()) drop();
@@ -125,10 +127,7 @@ Actions StreamMachine::records_ready(Offset end, SteadyTime now) {
   return finish(now);
 }
 
-Actions StreamMachine::timer(SteadyTime now) {
-  if (own_fault_until_ && now >= *own_fault_until_) own_fault_until_.reset();
-  return finish(now);
-}
+Actions StreamMachine::timer(SteadyTime now) { return finish(now); }
 
 std::optional<SteadyTime> StreamMachine::wake_at() const {
   std::optional<SteadyTime> at = own_fault_until_;
