@@ -46,8 +46,9 @@ Awaitable<Result<void>> await_done(Start start) {
 
 class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
  public:
-  DispatchImpl(const Dependencies& dependencies, std::unique_ptr<Journal> journal)
-      : shared_(std::make_shared<Shared>(dependencies, std::move(journal))),
+  DispatchImpl(const Settings& settings, const Dependencies& dependencies,
+               std::unique_ptr<Journal> journal)
+      : shared_(std::make_shared<Shared>(settings, dependencies, std::move(journal))),
         log_(dependencies.log) {
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {
@@ -201,7 +202,7 @@ Result<std::unique_ptr<Dispatch>> Dispatch::open(Settings settings, Dependencies
   auto journal = Journal::open(settings.journal_directory, dependencies.fs, dependencies.metrics);
   if (!journal) return journal.error();
   return std::unique_ptr<Dispatch>(
-      std::make_unique<DispatchImpl>(dependencies, std::move(*journal)));
+      std::make_unique<DispatchImpl>(settings, dependencies, std::move(*journal)));
 }
 
 }  // namespace sluice::dispatch

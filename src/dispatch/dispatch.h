@@ -42,6 +42,7 @@ enum class Command : std::uint8_t { Pause, Resume, Restart, Disable };
 
 struct Settings {
   std::string journal_directory;
+  std::int64_t memory_bytes_max = 256ll << 20;  // of the chunks that all streams hold
 };
 
 class Dispatch {

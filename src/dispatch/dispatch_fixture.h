@@ -268,20 +268,21 @@ class DispatchTest : public ::testing::Test {
   void start() {
     threads_ = std::make_unique<IoThreads>(2);
     pool_ = std::make_unique<WorkerPool>("catalog", 1);
-    auto opened = Dispatch::open(
-        {root_ + "/journal"}, {*threads_,
-                               posix_file_system(),
-                               clock_,
-                               *used_log_,
-                               catalog_,
-                               *pool_,
-                               metrics_,
-                               // The fake connector looks at none of it.
-                               {connectors::ConnectorContext{
-                                    *static_cast<egress::HttpClient*>(nowhere()), clock_, "test"},
-                                connectors::ConnectorContext{
-                                    *static_cast<egress::HttpClient*>(nowhere()), clock_, "test"}},
-                               &find_fake});
+    auto opened =
+        Dispatch::open({root_ + "/journal", memory_bytes_max_},
+                       {*threads_,
+                        posix_file_system(),
+                        clock_,
+                        *used_log_,
+                        catalog_,
+                        *pool_,
+                        metrics_,
+                        // The fake connector looks at none of it.
+                        {connectors::ConnectorContext{*static_cast<egress::HttpClient*>(nowhere()),
+                                                      clock_, "test"},
+                         connectors::ConnectorContext{*static_cast<egress::HttpClient*>(nowhere()),
+                                                      clock_, "test"}},
+                        &find_fake});
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     dispatch_ = std::move(*opened);
     const auto streams = catalog_.all_streams();
@@ -371,6 +372,7 @@ class DispatchTest : public ::testing::Test {
   FakeCatalog catalog_;
   Metrics metrics_;
   std::map<std::uint64_t, std::uint64_t> stored_;
+  std::int64_t memory_bytes_max_ = Settings().memory_bytes_max;  // of the next start()
   std::unique_ptr<IoThreads> threads_;
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<Dispatch> dispatch_;

@@ -4,13 +4,9 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
-#include "base/units.h"
-
 namespace sluice::dispatch {
 namespace {
 
-// Of the chunks that all streams hold (delivery.md, Limits).
-constexpr std::int64_t kMemoryBudget = 256 * static_cast<std::int64_t>(kMiB);
 constexpr std::chrono::milliseconds kMemoryWait{10};
 
 }  // namespace
@@ -82,7 +78,7 @@ void DispatchLoop::post_turn() {
 }
 
 void DispatchLoop::take_turn() {
-  if (shared_->memory_bytes >= kMemoryBudget) {
+  if (shared_->memory_bytes >= shared_->memory_bytes_max) {
     wait_for_memory();
     return;
   }
@@ -90,13 +86,26 @@ void DispatchLoop::take_turn() {
   const auto runner = std::move(reads_.front());
   reads_.pop_front();
   runner->read();
+  // Where memory is short one stream after the other completes its batch: all at a time, none
+  // might ever.
+  if (memory_is_short() && !reads_.empty() && reads_.back() == runner) {
+    reads_.pop_back();
+    reads_.push_front(runner);
+  }
   post_turn();
 }
 
-// Attempts under way end by their deadline and give theirs back; what merely waits does so now.
+bool DispatchLoop::memory_is_short() const {
+  return shared_->memory_bytes > shared_->memory_bytes_max / 2;
+}
+
+// Attempts under way end by their deadline and give theirs back; what merely waits does so now,
+// until memory is no longer short: those that keep theirs get on.
 void DispatchLoop::wait_for_memory() {
   for (auto& [organisation, runners] : runners_) {
-    for (auto& runner : runners) runner->release_memory();
+    for (auto& runner : runners) {
+      if (memory_is_short()) runner->release_memory();
+    }
   }
   memory_timer_.expires_after(kMemoryWait);
   memory_timer_.async_wait(

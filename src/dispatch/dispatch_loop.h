@@ -42,6 +42,7 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   void drain_inbox();
   void post_turn();
   void take_turn();
+  bool memory_is_short() const;
   void wait_for_memory();
 
   boost::asio::io_context& loop_;

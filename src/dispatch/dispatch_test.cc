@@ -47,6 +47,22 @@ TEST_F(DispatchTest, BlockedStreamIsItsOwnTrouble) {
   EXPECT_EQ(world().attempts("2"), 1u);
 }
 
+// Their batches hold many times what memory allows together, in chunks of one record.
+TEST_F(DispatchTest, ManyStreamsCompleteTheirBatchesInLittleMemory) {
+  memory_bytes_max_ = 64'000;
+  for (std::uint64_t id = 1; id <= 40; ++id) {
+    make_stream(id, id, 1000);
+    store(id, 400, 1);
+  }
+  start();
+  ASSERT_TRUE(eventually([] {
+    for (int id = 1; id <= 40; ++id) {
+      if (world().count(std::to_string(id)) != 400) return false;
+    }
+    return true;
+  }));
+}
+
 TEST_F(DispatchTest, FailingStreamTriesAgainAndGoesOn) {
   world().set("1", World::Mood::Fails);
   make_stream(1, 1, 10, kFastRetry);

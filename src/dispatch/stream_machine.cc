@@ -326,9 +326,13 @@ void StreamMachine::let_go() {
 
 // ---- The head's way out ------------------------------------------------------------------------
 
+// For its back-off or, if it was not tried yet, for the interval.
+bool StreamMachine::head_waits(SteadyTime now) const {
+  return now < not_before_ || (head_->attempts == 0 && now < interval_over());
+}
+
 void StreamMachine::push_head(SteadyTime now) {
-  if (!head_ || phase_ != Phase::Ready || reload_ || now < not_before_) return;
-  if (head_->attempts == 0 && now < interval_over()) return;
+  if (!head_ || phase_ != Phase::Ready || reload_ || head_waits(now)) return;
   if (head_->must_freeze && !head_->frozen) {
     actions_.freeze = boundary_entry();
     phase_ = Phase::Freezing;
@@ -640,10 +644,13 @@ void StreamMachine::set_last_error(std::string text) {
   last_error_ = std::move(text);
 }
 
+// A head that is about to be sent keeps its bytes: they would be read again at once.
 Actions StreamMachine::release(SteadyTime now) {
+  const bool goes_out =
+      running() && !own_fault_until_ && head_ && head_->loaded && !head_waits(now);
   // The linger goes on, else a stream could wait for ever where memory stays short.
   const auto sendable_since = sendable_since_;
-  release_memory();
+  goes_out ? forget_gathered() : release_memory();
   sendable_since_ = sendable_since;
   return finish(now);
 }

@@ -164,6 +164,7 @@ class StreamMachine {
   void let_go();
 
   // The head's way out.
+  bool head_waits(SteadyTime now) const;
   void push_head(SteadyTime now);
   void attempt(SteadyTime now);
   void settle(SteadyTime now);

@@ -594,6 +594,15 @@ TEST(StreamMachine, ReleaseGivesBackWhatNoAttemptUsesAndTheLingerGoesOn) {
   EXPECT_EQ(s.after(4s), "freeze 0-2");
 }
 
+TEST(StreamMachine, ReleaseLeavesItsBytesToABatchThatIsBeingFrozen) {
+  Script s;
+  s.begin();
+  EXPECT_EQ(s.store(3), "freeze 0-2");
+  s.lay(3);
+  ASSERT_FALSE(s.machine->release(s.now).freeze.has_value());
+  EXPECT_NE(s.machine->frozen({}, s.now).send, nullptr) << "read again";
+}
+
 TEST(StreamMachineStop, AwaitsTheAttemptAndSavesTheCursor) {
   Script s;
   s.begin();

@@ -62,8 +62,10 @@ class Pending {
 // What all runners use. Shared by them, because handlers that never ran may outlive the Dispatch;
 // the references are good until Dispatch::stop() has returned.
 struct Shared {
-  Shared(const Dispatch::Dependencies& dependencies, std::unique_ptr<Journal> journal_in)
-      : clock(dependencies.clock),
+  Shared(const Settings& settings, const Dispatch::Dependencies& dependencies,
+         std::unique_ptr<Journal> journal_in)
+      : memory_bytes_max(settings.memory_bytes_max),
+        clock(dependencies.clock),
         log(dependencies.log),
         catalog(dependencies.catalog),
         catalog_pool(dependencies.catalog_pool),
@@ -71,6 +73,7 @@ struct Shared {
         journal(std::move(journal_in)),
         metrics(dependencies.metrics) {}
 
+  const std::int64_t memory_bytes_max;
   const Clock& clock;
   recordlog::RecordLog& log;
   catalog::Catalog& catalog;
