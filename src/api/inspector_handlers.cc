@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "api/answers.h"
 #include "api/handlers.h"
-#include "api/json_text.h"
 #include "api/stream_json.h"
 #include "connectors/inspector/store.h"
 
@@ -16,16 +15,6 @@ namespace {
 using http::ErrorToken;
 using http::Response;
 using nlohmann::ordered_json;
-
-constexpr std::uint64_t kLimitMax = 1000;
-constexpr std::uint64_t kLimitDefault = 100;
-
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
-}
 
 ordered_json show_delivery(const connectors::inspector::KeptDelivery& delivery) {
   ordered_json headers = ordered_json::object();
@@ -44,22 +33,8 @@ ordered_json show_delivery(const connectors::inspector::KeptDelivery& delivery) 
 }  // namespace
 
 Handlers::Answer Handlers::list_inspector(Request request) {
-  std::uint64_t limit = kLimitDefault;
-  if (const auto text = request.query.find("limit")) {
-    limit = number(*text).value_or(0);
-    if (limit == 0 || limit > kLimitMax) {
-      co_return http::error_response(ErrorToken::BadQuery,
-                                     fmt::format("query: limit must be from 1 to {}", kLimitMax));
-    }
-  }
-  std::optional<std::uint64_t> after;
-  if (const auto text = request.query.find("after")) {
-    after = number(*text);
-    if (!after) {
-      co_return http::error_response(
-          ErrorToken::BadQuery, "query: after must be the next of the page before, as it came");
-    }
-  }
+  const Result<Page> page = parse_page(request.query);
+  if (!page) co_return http::error_response(ErrorToken::BadQuery, page.error().message);
   Or<FoundStream> loaded = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
   const catalog::Stream& stream = std::get<FoundStream>(loaded).stream;
@@ -72,16 +47,12 @@ Handlers::Answer Handlers::list_inspector(Request request) {
   }
   const auto* store = with_.connector_contexts.front().inspector;
   // A page is megabytes of text at most: not on the I/O thread.
-  auto write = [store, id = stream.id, after, limit]() -> Response {
-    auto kept = store->newest(id, after, limit + 1);
-    ordered_json next;
-    if (kept.size() > limit) {
-      kept.pop_back();
-      next = std::to_string(kept.back()->id);
-    }
+  auto write = [store, id = stream.id, page = *page] {
     ordered_json items = ordered_json::array();
-    for (const auto& delivery : kept) items.push_back(show_delivery(*delivery));
-    return {.body = to_text(ordered_json{{"items", std::move(items)}, {"next", std::move(next)}})};
+    for (const auto& delivery : store->newest(id, page.after, page.limit + 1)) {
+      items.push_back(show_delivery(*delivery));
+    }
+    return page_response(page, std::move(items));
   };
   co_return co_await with_.catalog_pool.run(std::move(write));
 }

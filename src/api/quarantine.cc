@@ -9,6 +9,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "api/answers.h"
 #include "api/handlers.h"
 #include "api/json_text.h"
 #include "api/stream_json.h"
@@ -21,20 +22,16 @@ using http::ErrorToken;
 using http::Response;
 using nlohmann::ordered_json;
 
-constexpr std::uint32_t kLimit = 100;
-constexpr std::uint32_t kLimitMax = 1000;
-
-// The query's number `name`, from `min` to `max`; absent: nullopt.
-Result<std::optional<std::uint64_t>> number(const Query& query, std::string_view name,
-                                            std::uint64_t min, std::uint64_t max) {
-  const std::optional<std::string_view> text = query.find(name);
+// The query's `up_to`; absent: nullopt.
+Result<std::optional<std::uint64_t>> up_to(const Query& query) {
+  const std::optional<std::string_view> text = query.find("up_to");
   if (!text) return std::optional<std::uint64_t>();
   std::uint64_t value = 0;
   const char* const end = text->data() + text->size();
   const auto [stop, error] = std::from_chars(text->data(), end, value);
-  if (error != std::errc() || stop != end || value < min || value > max) {
+  if (error != std::errc() || stop != end || value > catalog::kIdMax) {
     return Error{ErrorCode::InvalidArgument,
-                 fmt::format("query: {} must be a number from {} to {}", name, min, max)};
+                 fmt::format("query: up_to must be a number from 0 to {}", catalog::kIdMax)};
   }
   return std::optional(value);
 }
@@ -64,22 +61,16 @@ ordered_json item(const catalog::QuarantinedRecord& record) {
   return item;
 }
 
-Response unusable(const Error& error) {
-  return http::error_response(http::token_for(error.code), error.message);
-}
-
 }  // namespace
 
 Handlers::Answer Handlers::list_quarantine(Request request) {
-  const auto limit = number(request.query, "limit", 1, kLimitMax);
-  if (!limit) co_return http::error_response(ErrorToken::BadQuery, limit.error().message);
-  const auto before = number(request.query, "after", 0, catalog::kIdMax);
-  if (!before) co_return http::error_response(ErrorToken::BadQuery, before.error().message);
-  auto look = [this, before = *before, limit = limit->value_or(kLimit)] {
-    return with_.quarantine.list(before, static_cast<std::uint32_t>(limit));
+  const Result<Page> wanted = parse_page(request.query);
+  if (!wanted) co_return http::error_response(ErrorToken::BadQuery, wanted.error().message);
+  auto look = [this, wanted = *wanted] {
+    return with_.quarantine.list(wanted.after, static_cast<std::uint32_t>(wanted.limit));
   };
   const Result<catalog::Quarantine::Page> page = co_await with_.catalog_pool.run(std::move(look));
-  if (!page) co_return unusable(page.error());
+  if (!page) co_return refused(page.error());
   ordered_json items = ordered_json::array();
   for (const catalog::QuarantinedRecord& record : page->records) items.push_back(item(record));
   ordered_json body = {{"items", std::move(items)}, {"next", nullptr}};
@@ -88,11 +79,11 @@ Handlers::Answer Handlers::list_quarantine(Request request) {
 }
 
 Handlers::Answer Handlers::clear_quarantine(Request request) {
-  const auto last = number(request.query, "up_to", 0, catalog::kIdMax);
+  const auto last = up_to(request.query);
   if (!last) co_return http::error_response(ErrorToken::BadQuery, last.error().message);
   auto clear = [this, last = *last] { return with_.quarantine.clear(last); };
   const Result<std::uint64_t> removed = co_await with_.catalog_pool.run(std::move(clear));
-  if (!removed) co_return unusable(removed.error());
+  if (!removed) co_return refused(removed.error());
   logging::info("quarantine cleared",
                 {{"records", *removed}, {"subject", request.identity.subject}});
   co_return Response{.status = 200, .body = to_text(ordered_json{{"deleted", *removed}})};
