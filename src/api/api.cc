@@ -194,7 +194,8 @@ std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::Request
   }
   if (!std::holds_alternative<Kind>(request.route->target)) {
     const std::string_view content_type = head.header("content-type");
-    if (request.route->takes_json() && !announces_json(content_type)) {
+    const bool has_body = head.content_length != 0u;
+    if (request.route->takes_json() && has_body && !announces_json(content_type)) {
       return http::error_response(
           ErrorToken::UnsupportedMediaType,
           fmt::format("Content-Type: this call takes application/json, not {:.100}", content_type));

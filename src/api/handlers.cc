@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "api/answers.h"
+#include "api/docs.h"
+#include "api/openapi.h"
 #include "base/logging.h"
 #include "connectors/inspector/store.h"
 #include "dispatch/delivery_settings.h"
@@ -25,6 +27,14 @@ Response no_such_stream(StreamId id) {
 }
 
 }  // namespace
+
+Handlers::Handlers(const Settings& settings, const Dependencies& dependencies,
+                   const Signing& signing)
+    : settings_(settings),
+      with_(dependencies),
+      signing_(signing),
+      document_(openapi_document(dependencies.connectors)),
+      records_(settings_, with_) {}
 
 // --- whose streams
 
@@ -384,5 +394,12 @@ Handlers::Answer Handlers::metrics(Request) {
                      .content_type = "text/plain; version=0.0.4; charset=utf-8",
                      .body = with_.metrics.prometheus_text()};
 }
+
+Handlers::Answer Handlers::api_document(Request) { co_return Response{.body = document_}; }
+
+Handlers::Answer Handlers::docs_page(Request) { co_return docs_response(DocsFile::Page); }
+Handlers::Answer Handlers::docs_start(Request) { co_return docs_response(DocsFile::Start); }
+Handlers::Answer Handlers::docs_viewer(Request) { co_return docs_response(DocsFile::Viewer); }
+Handlers::Answer Handlers::docs_style(Request) { co_return docs_response(DocsFile::Style); }
 
 }  // namespace sluice::api

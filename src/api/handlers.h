@@ -35,12 +35,16 @@ class Handlers {
     TokenKey key;
     TokenVerifier& verifier;  // outlives the Handlers
   };
-  Handlers(const Settings& settings, const Dependencies& dependencies, const Signing& signing)
-      : settings_(settings), with_(dependencies), signing_(signing), records_(settings_, with_) {}
+  Handlers(const Settings& settings, const Dependencies& dependencies, const Signing& signing);
 
   Answer health(Request request);
   Answer readiness(Request request);
   Answer metrics(Request request);
+  Answer api_document(Request request);
+  Answer docs_page(Request request);
+  Answer docs_start(Request request);
+  Answer docs_viewer(Request request);
+  Answer docs_style(Request request);
 
   Answer authenticate(Request request);
   Answer list_application_tokens(Request request);
@@ -118,6 +122,7 @@ class Handlers {
   const Settings settings_;
   const Dependencies with_;
   const Signing signing_;
+  const std::string document_;  // of the API, made once
   // By those who ask whether the server is ready; shared, as a stuck one may outlive this.
   const std::shared_ptr<std::atomic<std::uint32_t>> catalog_looks_ =
       std::make_shared<std::atomic<std::uint32_t>>(0);

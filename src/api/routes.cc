@@ -8,6 +8,9 @@
 namespace sluice::api {
 namespace {
 
+using Names = std::span<const std::string_view>;
+
+constexpr Names kNone;
 constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
 constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
 constexpr std::array<std::string_view, 2> kPage = {"limit", "after"};
@@ -15,63 +18,101 @@ constexpr std::array<std::string_view, 3> kOrganisationPage = {"organisation_id"
 constexpr std::array<std::string_view, 1> kUpTo = {"up_to"};
 constexpr std::array<std::string_view, 7> kBrowse = {"organisation_id", "kind",  "from", "to",
                                                      "filters",         "limit", "after"};
-constexpr std::span<const std::string_view> kNone;
+constexpr std::array<std::string_view, 2> kStore = {"organisation_id", "on_invalid"};
+constexpr std::array<std::string_view, 1> kIdempotent = {"Idempotency-Key"};
+
+// Refusals that openapi.json describes.
+constexpr std::array<std::string_view, 1> kInvalid = {"422"};
+constexpr std::array<std::string_view, 2> kConflictOrInvalid = {"409", "422"};
+constexpr std::array<std::string_view, 2> kConflictOrInvalidChange = {"409", "422List"};
+constexpr std::array<std::string_view, 1> kConflict = {"409"};
+constexpr std::array<std::string_view, 1> kMissing = {"404"};
+constexpr std::array<std::string_view, 2> kBusyOrInvalid = {"422", "429"};
+constexpr std::array<std::string_view, 3> kIngest = {"409", "422", "429"};
+constexpr std::array<std::string_view, 3> kLogin = {"401", "422", "429"};
+
+constexpr RouteDocument answers(std::string_view answer, int status = 200,
+                                std::string_view request = "", Names refusals = {},
+                                Names headers = {}) {
+  return {answer, status, request, refusals, headers};
+}
 
 // Of two patterns that fit a path the first counts.
 const std::array kRoutes = {
-    Route{"GET", "/healthz", Access::Public, &Handlers::health, kNone, "Is the process up"},
+    Route{"GET", "/healthz", Access::Public, &Handlers::health, kNone, "Is the process up",
+          answers("Health")},
     Route{"GET", "/readyz", Access::Public, &Handlers::readiness, kNone,
-          "Does the storage take records, is nothing damaged, does the catalog answer"},
+          "Does the storage take records, is nothing damaged, does the catalog answer",
+          answers("Ready")},
     Route{"GET", "/metrics", Access::Metrics, &Handlers::metrics, kNone,
-          "Metrics as Prometheus text"},
-    Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kNone,
-          "Store usage records"},
-    Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kNone, "Store events"},
+          "Metrics as Prometheus text", answers("Metrics", 200, "", kMissing)},
+    Route{"GET", "/api/openapi.json", Access::Public, &Handlers::api_document, kNone,
+          "This description", answers("Document")},
+    Route{"GET", "/api/docs", Access::Public, &Handlers::docs_page, kNone, "This page"},
+    Route{"GET", "/api/docs/start.js", Access::Public, &Handlers::docs_start, kNone, "Its start"},
+    Route{"GET", "/api/docs/swagger-ui-bundle.js", Access::Public, &Handlers::docs_viewer, kNone,
+          "Its viewer"},
+    Route{"GET", "/api/docs/swagger-ui.css", Access::Public, &Handlers::docs_style, kNone,
+          "Its style"},
+    Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kStore,
+          "Store usage records", answers("Accepted", 200, "Usage", kIngest, kIdempotent)},
+    Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kStore, "Store events",
+          answers("Accepted", 200, "Events", kIngest, kIdempotent)},
     Route{"GET", "/api/v2/quarantine", Access::Operate, &Handlers::list_quarantine, kPage,
-          "List the records that ingest rejected and kept, newest first"},
+          "List the records that ingest rejected and kept, newest first", answers("Quarantine")},
     Route{"DELETE", "/api/v2/quarantine", Access::Operate, &Handlers::clear_quarantine, kUpTo,
-          "Remove the rejected records, all or up to an id"},
+          "Remove the rejected records, all or up to an id", answers("QuarantineCleared")},
     Route{"GET", "/api/v2/records", Access::Read, &Handlers::browse_records, kBrowse,
-          "List stored records, oldest first"},
+          "List stored records, oldest first", answers("FoundRecords", 200, "", kBusyOrInvalid)},
     Route{"POST", "/api/v2/data_stream/filters/preview", Access::Read, &Handlers::preview_filters,
-          kOrganisation, "Count what passes a filter of the last 24 hours, and show some of it"},
+          kOrganisation, "Count what passes a filter of the last 24 hours, and show some of it",
+          answers("Preview", 200, "Preview", kBusyOrInvalid)},
     Route{"GET", "/api/v2/data_stream", Access::Read, &Handlers::list_streams, kOrganisation,
-          "List the organisation's streams, newest first"},
+          "List the organisation's streams, newest first", answers("Streams")},
     Route{"POST", "/api/v2/data_stream", Access::Manage, &Handlers::create_stream, kCheckedChange,
-          "Create a stream"},
+          "Create a stream", answers("StreamCreated", 201, "StreamCreate", kInvalid)},
     Route{"GET", "/api/v2/data_stream/status", Access::Read, &Handlers::list_statuses, kNone,
-          "The statuses of a stream"},
+          "The statuses of a stream", answers("Rows")},
     Route{"GET", "/api/v2/data_stream/type", Access::Read, &Handlers::list_types, kNone,
-          "The types of a stream"},
+          "The types of a stream", answers("Rows")},
     Route{"GET", "/api/v2/data_stream/connection_type", Access::Read,
-          &Handlers::list_connection_types, kNone, "The connection types of a destination"},
+          &Handlers::list_connection_types, kNone, "The connection types of a destination",
+          answers("Rows")},
     Route{"GET", "/api/v2/data_stream/filter_field_type", Access::Read,
-          &Handlers::list_filter_fields, kNone, "The fields that filters know"},
+          &Handlers::list_filter_fields, kNone, "The fields that filters know", answers("Rows")},
     Route{"GET", "/api/v2/data_stream/{id}", Access::Read, &Handlers::show_stream, kOrganisation,
-          "Show a stream"},
+          "Show a stream", answers("Stream")},
     Route{"PATCH", "/api/v2/data_stream/{id}", Access::Change, &Handlers::change_stream,
-          kCheckedChange, "Change, pause, resume or disable a stream"},
+          kCheckedChange, "Change, pause, resume or disable a stream",
+          answers("Stream", 202, "StreamChange", kConflictOrInvalidChange)},
     Route{"DELETE", "/api/v2/data_stream/{id}", Access::Manage, &Handlers::delete_stream,
-          kOrganisation, "Delete a stream"},
+          kOrganisation, "Delete a stream", answers("Taken", 202, "", kConflict)},
     Route{"POST", "/api/v2/data_stream/{id}/restart", Access::Change, &Handlers::restart_stream,
-          kOrganisation, "Restart a stream in Error, or try again now"},
+          kOrganisation, "Restart a stream in Error, or try again now",
+          answers("Stream", 202, "Nothing", kConflictOrInvalid)},
     Route{"GET", "/api/v2/data_stream/{id}/inspector", Access::Read, &Handlers::list_inspector,
-          kOrganisationPage, "List what a stream's inspector was delivered, newest first"},
+          kOrganisationPage, "List what a stream's inspector was delivered, newest first",
+          answers("Inspector")},
     Route{"POST", "/api/v1/authenticate", Access::Login, &Handlers::authenticate, kNone,
-          "Exchange an application token or a refresh token for a JWT"},
+          "Exchange an application token or a refresh token for a JWT",
+          answers("LoggedIn", 200, "Login", kLogin)},
     Route{"GET", "/api/v1/application_token", Access::Manage, &Handlers::list_application_tokens,
-          kOrganisationPage, "List the organisation's application tokens"},
+          kOrganisationPage, "List the organisation's application tokens",
+          answers("ApplicationTokens")},
     Route{"POST", "/api/v1/application_token", Access::Manage, &Handlers::create_application_token,
-          kOrganisation, "Make an application token; its secret is shown this once"},
+          kOrganisation, "Make an application token; its secret is shown this once",
+          answers("ApplicationTokenMade", 201, "ApplicationTokenCreate", kInvalid)},
     Route{"DELETE", "/api/v1/application_token/{id}", Access::Manage,
           &Handlers::revoke_application_token, kOrganisation,
-          "Revoke an application token and every JWT made from it"},
+          "Revoke an application token and every JWT made from it", answers("Done", 204)},
     Route{"GET", "/api/v2/organisation", Access::Operate, &Handlers::list_organisations, kPage,
-          "List the organisations"},
+          "List the organisations", answers("Organisations")},
     Route{"POST", "/api/v2/organisation", Access::Operate, &Handlers::create_organisation, kNone,
-          "Make an organisation known before its first record"},
+          "Make an organisation known before its first record",
+          answers("OrganisationCreated", 201, "OrganisationCreate", kConflictOrInvalid)},
     Route{"PATCH", "/api/v2/organisation/{id}", Access::Operate, &Handlers::change_organisation,
-          kNone, "Change an organisation's name, company id or project"},
+          kNone, "Change an organisation's name, company id or project",
+          answers("Organisation", 200, "OrganisationChange", kConflictOrInvalidChange)},
 };
 
 std::optional<std::uint64_t> parse_id(std::string_view segment) {

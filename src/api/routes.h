@@ -1,5 +1,5 @@
 #pragma once
-// The one table of calls. Dispatching, permissions and 405 come from it; the OpenAPI document will.
+// The one table of calls. Dispatching, permissions, 405 and the OpenAPI document come from it.
 
 #include <cstdint>
 #include <optional>
@@ -26,17 +26,31 @@ enum class Access : std::uint8_t {
 };
 bool allows(Access access, Role role);
 
+// What the description of a call cannot take from the rest of its row. The names are components of
+// openapi.json.
+struct RouteDocument {
+  std::string_view answer = {};  // "": part of the page /api/docs, not described
+  int status = 200;              // of that answer
+  std::string_view request = {};
+  std::span<const std::string_view> refusals = {};  // that do not follow from the row
+  std::span<const std::string_view> headers = {};   // parameters in the header
+};
+
 struct Route {
   std::string_view method;
   std::string_view pattern;  // "{id}" stands for one segment, a number
   Access access;
   std::variant<Kind, Handlers::Answer (Handlers::*)(Request)> target;  // Kind: Ingest's
-  std::span<const std::string_view> query;  // the parameters that it knows; Ingest reads its own
+  std::span<const std::string_view> query;  // the parameters that it knows
   std::string_view summary;
+  RouteDocument document = {};
 
   // Its {id} is a stream's.
   bool about_a_stream() const { return pattern.starts_with("/api/v2/data_stream/{id}"); }
-  bool takes_json() const { return method == "POST" || method == "PATCH"; }
+  // Ingest looks at the announced type by itself.
+  bool takes_json() const {
+    return !document.request.empty() && !std::holds_alternative<Kind>(target);
+  }
 };
 std::span<const Route> routes();
 

@@ -22,7 +22,6 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t kStringBytesMax = 8 * 1024;
 constexpr std::size_t kSecretBytesMax = 16 * 1024;  // a PEM key or a service account's JSON
-constexpr std::size_t kHeadersMax = 64;
 
 using Problem = std::optional<std::string>;  // nullopt: none
 

@@ -10,6 +10,7 @@
 namespace sluice::api {
 
 inline constexpr std::string_view kMask = "***";
+inline constexpr std::size_t kHeadersMax = 64;
 
 // Checks `settings` and adds one fault for each property at fault, named `<path>.<key>`. Returns
 // the settings with defaults filled in; only of use if no fault was added.

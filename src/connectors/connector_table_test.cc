@@ -70,6 +70,7 @@ TEST(ConnectorTable, SchemasKeepToTheVocabulary) {
     const json schema = json::parse(descriptor->schema_json);
     EXPECT_EQ(schema.at("type"), descriptor->type);
     EXPECT_FALSE(schema.at("label").get<std::string>().empty());
+    EXPECT_TRUE(schema.at("example").is_object());
     std::set<std::string> keys;
     for (const json& field : schema.at("fields")) {
       SCOPED_TRACE(field.dump());
