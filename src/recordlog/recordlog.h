@@ -67,13 +67,13 @@ struct AppendRequest {
 // or, when refused at once, before append() returns: hand over quickly, do not block.
 using AppendDone = std::function<void(Result<void>)>;
 
-// A chunk of the log, read and checked. Shared by the streams that read it and by the reader's
-// bounded cache; immutable.
+// A chunk of the log, or some small ones that follow one another, read and checked. Shared by the
+// streams that read it and by the reader's bounded cache; immutable.
 struct Chunk {
   OrganisationId organisation;
   Kind kind = Kind::Event;
   Offset first;
-  WallTime stored;                         // when its records were stored
+  WallTime stored;                         // its first record; the others within a second
   std::string_view joined;                 // the records' bytes joined by commas
   std::span<const std::uint32_t> starts;   // of each record in `joined`; one more: its size + 1
   std::span<const RecordColumns> columns;  // one a record

@@ -165,16 +165,6 @@ TEST_F(LocalLogTest, ARequestGreaterThanASegmentIsStored) {
   EXPECT_EQ(all.records[301].bytes.size(), 200'000u);
 }
 
-TEST_F(LocalLogTest, ChunksAreReadOnceForAllReaders) {
-  log_.settings.segment_bytes = 1 * kMiB;
-  reopen();
-  ASSERT_TRUE(log_.append(kAcme, 0, 100, 1'000));
-  const auto one = log_->reader(kAcme, kAllKinds)->read(Offset{0});
-  const auto two = log_->reader(kAcme, kAllKinds)->read(Offset{50});
-  ASSERT_TRUE(one && two);
-  EXPECT_EQ(one->chunk, two->chunk);
-}
-
 TEST_F(LocalLogTest, RetentionDropsOldSegmentsAndReadersCountWhatAgedOut) {
   ASSERT_TRUE(log_.append(kAcme, 0, 10));
   let_pass(2 * 24 * 3600);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "recordlog/local/chunk_decode.h"
 
@@ -12,6 +13,12 @@ namespace {
 constexpr std::uint32_t kEntriesWalkedMax = 10'000;  // of unwanted kinds, in one read()
 constexpr std::size_t kEntriesAhead = 64;            // 2 KiB a reader
 constexpr int kListsTriedMax = 8;  // each time retention deleted what was being read
+// Chunks of up to kSmallFrameMax are read together, as long as they follow one another within
+// kJoinedWithinMs and have room in kJoinedFramesMax: where many organisations write, a chunk holds
+// a record or two, and handling it costs more than the record.
+constexpr std::uint32_t kSmallFrameMax = 16 * 1024;
+constexpr std::size_t kJoinedFramesMax = 128 * 1024;
+constexpr std::int64_t kJoinedWithinMs = 1000;
 
 Error corrupt(std::string_view what) { return {ErrorCode::Corruption, std::string(what)}; }
 
@@ -60,7 +67,7 @@ Result<ReadResult> LocalReader::walk(const SegmentList& list, Offset from, Offse
     auto chunk = load(**place);
     if (chunk) {
       result.chunk = *std::move(chunk);
-      result.resume = entry_end;
+      result.resume = result.chunk->end();
       break;
     }
     if (chunk.error().code != ErrorCode::Corruption) {
@@ -146,16 +153,19 @@ void LocalReader::account_gap(const SegmentList& list, std::uint64_t last_sequen
 
 Result<std::shared_ptr<const Chunk>> LocalReader::load(const Place& at) {
   const auto& [segment, entry] = at;
+  const bool small = entry.frame_bytes <= kSmallFrameMax;
   const ChunkKey key{segment, entry.position};
-  if (auto cached = context_.chunks.get(key)) return cached;
+  if (!small) {
+    if (auto cached = context_.chunks.get(key)) return cached;
+  }
   const Quarantine::Place place{segment.partition, segment.sequence, entry.position};
   if (entry.damaged() || context_.quarantine->is_damaged(place)) return corrupt("known damage");
-  auto chunk = load_from_file(at);
+  auto chunk = small ? load_small() : load_from_file(at);
   if (!chunk && chunk.error().code == ErrorCode::Corruption) {
     chunk = load_from_file(at);  // a bad read may pass; a bad chunk will not
   }
   if (chunk) {
-    context_.chunks.put(key, *chunk, entry.frame_bytes);
+    if (!small) context_.chunks.put(key, *chunk, entry.frame_bytes);
     return chunk;
   }
   if (chunk.error().code == ErrorCode::Corruption) {
@@ -167,21 +177,67 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load(const Place& at) {
 }
 
 Result<std::shared_ptr<const Chunk>> LocalReader::load_from_file(const Place& at) {
-  const auto& [segment, entry] = at;
-  const auto file = context_.open_segment(segment);
+  const auto file = context_.open_segment(at.segment);
   if (!file) return file.error();
-  auto frame = std::make_unique_for_overwrite<std::byte[]>(entry.frame_bytes);
-  char* const bytes = reinterpret_cast<char*>(frame.get());
-  const Result<std::size_t> got = (*file)->read_at(entry.position, {bytes, entry.frame_bytes});
+  auto frame = std::make_unique_for_overwrite<std::byte[]>(at.entry.frame_bytes);
+  const auto view = read_frame(**file, at.entry, {frame.get(), at.entry.frame_bytes});
+  if (!view) return view.error();
+  return chunk_of(*view, std::move(frame));
+}
+
+// The chunk in front and those that can be joined to it. What is wrong with one of these is found
+// when it is the first.
+Result<std::shared_ptr<const Chunk>> LocalReader::load_small() {
+  const auto file = context_.open_segment(ahead_segment_);
+  if (!file) return file.error();
+  const std::span<const IndexEntry> entries = small_ahead();
+  std::uint32_t records = 0;
+  std::size_t frames_bytes = 0;
+  for (const IndexEntry& entry : entries) {
+    records += entry.count;
+    frames_bytes += entry.frame_bytes;
+  }
+  ChunkJoiner joiner(records, frames_bytes);
+  alignas(RecordColumns) std::array<std::byte, kSmallFrameMax> frame;
+  for (const IndexEntry& entry : entries) {
+    const auto view = read_frame(**file, entry, std::span(frame).first(entry.frame_bytes));
+    if (!view && &entry == &entries.front()) return view.error();
+    if (!view) break;
+    joiner.add(*view);
+  }
+  return joiner.finish();
+}
+
+std::span<const IndexEntry> LocalReader::small_ahead() const {
+  const auto entries = std::span(ahead_).subspan(ahead_next_);
+  std::size_t count = 1;
+  std::size_t bytes = entries[0].frame_bytes;
+  for (; count < entries.size(); ++count) {
+    const IndexEntry& entry = entries[count];
+    bytes += entry.frame_bytes;
+    const bool joins = entry.kind == entries[0].kind && !entry.damaged() &&
+                       entry.first_offset == entries[count - 1].end_offset() &&
+                       entry.stored_ms - entries[0].stored_ms <= kJoinedWithinMs &&
+                       entry.frame_bytes <= kSmallFrameMax && bytes <= kJoinedFramesMax;
+    if (!joins) break;
+  }
+  return entries.first(count);
+}
+
+Result<FrameView> LocalReader::read_frame(const File& file, const IndexEntry& entry,
+                                          std::span<std::byte> into) const {
+  const Result<std::size_t> got =
+      file.read_at(entry.position, {reinterpret_cast<char*>(into.data()), into.size()});
   if (!got) return got.error();
-  if (*got != entry.frame_bytes) return corrupt("the file ends in the chunk");
-  auto chunk = decode_chunk(std::move(frame), entry.frame_bytes);
-  if (chunk &&
-      ((*chunk)->organisation != organisation_ || (*chunk)->first != Offset{entry.first_offset} ||
-       (*chunk)->count() != entry.count)) {
+  if (*got != into.size()) return corrupt("the file ends in the chunk");
+  Result<FrameView> view = check_frame(into);
+  if (!view) return view;
+  const ChunkHeader& header = view->header;
+  if (OrganisationId{header.organisation} != organisation_ ||
+      header.first_offset != entry.first_offset || header.count != entry.count) {
     return corrupt("the chunk is not the one that the index names");
   }
-  return chunk;
+  return view;
 }
 
 }  // namespace sluice::recordlog

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "recordlog/local/chunk_decode.h"
 #include "recordlog/local/log_context.h"
 #include "recordlog/local/partition.h"
 
@@ -33,6 +35,10 @@ class LocalReader final : public Reader {
                    ReadResult& result) const;
   Result<std::shared_ptr<const Chunk>> load(const Place& at);
   Result<std::shared_ptr<const Chunk>> load_from_file(const Place& at);
+  Result<std::shared_ptr<const Chunk>> load_small();
+  std::span<const IndexEntry> small_ahead() const;
+  Result<FrameView> read_frame(const File& file, const IndexEntry& entry,
+                               std::span<std::byte> into) const;
 
   LogContext& context_;
   const Partition& partition_;
