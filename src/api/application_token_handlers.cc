@@ -181,8 +181,8 @@ Handlers::Answer Handlers::create_application_token(Request request) {
                           {"secret", secret},
                           {"address", address_of(token)},
                           {"application_token", fmt::format("{}.{}", token.key_id, secret)}});
-  response.headers.emplace_back("Location",
-                                fmt::format("/api/v1/application_token/{}", token.id.value()));
+  response.headers.emplace_back("Location", fmt::format("{}/api/v1/application_token/{}",
+                                                        settings_.public_url, token.id.value()));
   response.headers.emplace_back("Cache-Control", "no-store");
   co_return response;
 }

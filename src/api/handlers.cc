@@ -33,7 +33,7 @@ Handlers::Handlers(const Settings& settings, const Dependencies& dependencies,
     : settings_(settings),
       with_(dependencies),
       signing_(signing),
-      document_(openapi_document(dependencies.connectors)),
+      document_(openapi_document(dependencies.connectors, settings.public_url)),
       records_(settings_, with_) {}
 
 // --- whose streams

@@ -11,6 +11,7 @@
 #include "api/json_text.h"
 #include "api/routes.h"
 #include "api/schema.h"
+#include "egress/url.h"
 #include "filters/filter.h"
 
 namespace sluice::api {
@@ -34,7 +35,8 @@ ordered_json field_schema(const ordered_json& field) {
   } else if (kind == "headers") {
     schema["type"] = "array";
     schema["maxItems"] = kHeadersMax;
-    schema["items"] = {{"type", "string"}, {"examples", ordered_json::array({"X-Api-Key: ***"})}};
+    schema["items"] = {{"type", "string"},
+                       {"examples", ordered_json::array({"X-Api-Key: a-secret"})}};
   } else {
     schema["type"] = "string";
     schema["minLength"] = 1;
@@ -214,9 +216,12 @@ ordered_json operation(const Route& route) {
 
 }  // namespace
 
-std::string openapi_document(const ConnectorTable& connectors) {
+std::string openapi_document(const ConnectorTable& connectors, std::string_view public_url) {
   ordered_json document = ordered_json::parse(files::openapi_json());
   document.at("info")["version"] = SLUICE_VERSION;
+  // The path alone, so that the page calls the server that it came from.
+  const Result<egress::Url> url = egress::parse_url(public_url);
+  document.at("servers").at(0)["url"] = url ? url->target : "/";
   add_connectors(document.at("components"), connectors);
   add_filter_fields(document.at("components"));
   ordered_json& paths = document.at("paths");

@@ -3,11 +3,13 @@
 // of the connection types and the fields of filters.
 
 #include <string>
+#include <string_view>
 
 #include "api/stream_json.h"
 
 namespace sluice::api {
 
-std::string openapi_document(const ConnectorTable& connectors);
+// `public_url`: as in Settings.
+std::string openapi_document(const ConnectorTable& connectors, std::string_view public_url);
 
 }  // namespace sluice::api

@@ -15,7 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-json document() { return json::parse(openapi_document({&test_connector()})); }
+json document(std::string_view public_url = "") {
+  return json::parse(openapi_document({&test_connector()}, public_url));
+}
 
 const json* described(const json& paths, const Route& route) {
   std::string method(route.method);
@@ -61,6 +63,15 @@ TEST(OpenApi, DescribesEachRouteAndNothingElse) {
   std::size_t calls = 0;
   for (const json& path : paths) calls += path.size();
   EXPECT_EQ(calls, routes_described);
+}
+
+TEST(OpenApi, NamesTheServerByThePathOfItsPublicUrl) {
+  const auto server = [](std::string_view public_url) {
+    return document(public_url).at("servers").at(0).at("url");
+  };
+  EXPECT_EQ(server(""), "/");
+  EXPECT_EQ(server("https://sluice.example.com"), "/");
+  EXPECT_EQ(server("https://example.com:8443/sluice"), "/sluice");
 }
 
 TEST(OpenApi, EachReferenceLeadsSomewhereAndEachComponentIsUsed) {

@@ -129,8 +129,8 @@ Handlers::Answer Handlers::create_organisation(Request request) {
   logging::info("organisation made",
                 {{"organisation", created->id.value()}, {"subject", request.identity.subject}});
   Response response = json_response(201, organisation_json(*created));
-  response.headers.emplace_back("Location",
-                                fmt::format("/api/v2/organisation/{}", created->id.value()));
+  response.headers.emplace_back("Location", fmt::format("{}/api/v2/organisation/{}",
+                                                        settings_.public_url, created->id.value()));
   co_return response;
 }
 

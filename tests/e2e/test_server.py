@@ -189,12 +189,16 @@ def test_metrics_move_to_the_admins_listener(start):
 
 
 def test_the_public_url_stands_in_answers(start, receiver):
-    server = start(settings='[server]\npublic_url = "https://sluice.example.com"\n')
-    answer = server.call("POST", "/api/v2/data_stream", json={
-        "data_stream_type": 2,
-        "destination": {"connection_type": "RestAPI", "credentials": {"url": receiver.url}}})
-    assert answer.headers["Location"] == \
-        f"https://sluice.example.com/api/v2/data_stream/{answer.json()['id']}"
+    server = start(settings='[server]\npublic_url = "https://example.com/sluice"\n')
+    stream = {"data_stream_type": 2,
+              "destination": {"connection_type": "RestAPI", "credentials": {"url": receiver.url}}}
+    for path, body in (("/api/v2/data_stream", stream), ("/api/v2/organisation", {"id": 7}),
+                       ("/api/v1/application_token", {"role": "viewer"})):
+        answer = server.call("POST", path, role="operator", json=body)
+        assert answer.headers["Location"] == \
+            f"https://example.com/sluice{path}/{answer.json()['id']}"
+    document = requests.get(server.url + "/api/openapi.json", timeout=30).json()
+    assert document["servers"] == [{"url": "/sluice"}]
 
 
 def serve(binary, *arguments, **environment):
