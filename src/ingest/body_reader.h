@@ -2,7 +2,7 @@
 // A whole body -> what is to be stored for whom, or why nothing of it is.
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,7 +41,7 @@ struct Batch {
   std::vector<recordlog::NewRecords> groups;  // their bytes lie in the body or in `rewritten`
   // What the records say of the groups' organisations, in the order of the groups.
   std::vector<catalog::Organisation> organisations;
-  std::deque<std::string> rewritten;
+  std::list<std::string> rewritten;  // mostly none: a deque would allocate even then
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;
   std::vector<RejectedRecord> rejected;  // with skip_invalid only; in the order of the body

@@ -4,6 +4,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <list>
 #include <unordered_map>
 #include <utility>
 
@@ -69,7 +70,7 @@ struct Pending {
 // What the log's views point into.
 struct Payload {
   http::Body body;
-  std::deque<std::string> rewritten;
+  std::list<std::string> rewritten;
 };
 
 // What a request with an Idempotency-Key brings along.
