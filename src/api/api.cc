@@ -61,6 +61,7 @@ class AnswerCounters {
 };
 
 using HandlerCall = Handlers::Answer (Handlers::*)(Request);
+using LiveCall = Handlers::LiveAnswer (Handlers::*)(Request);
 
 struct Permitted {
   const Route* route;
@@ -100,6 +101,8 @@ struct Api::Impl {
   std::optional<Response> refuse_try(const http::RequestHead& head);
   Awaitable<void> answer(const Route& route, HandlerCall call, Request request,
                          http::Responder responder);
+  Awaitable<void> answer_live(const Route& route, LiveCall call, Request request, std::string token,
+                              http::Responder responder);
 
   const Settings settings;
   const Dependencies with;
@@ -174,6 +177,25 @@ Awaitable<void> Api::Impl::answer(const Route& route, HandlerCall call, Request 
   std::move(responder).send(std::move(response));
 }
 
+Awaitable<void> Api::Impl::answer_live(const Route& route, LiveCall call, Request request,
+                                       std::string token, http::Responder responder) {
+  std::variant<LiveConnection, Response> opened = co_await (handlers.*call)(std::move(request));
+  if (auto* response = std::get_if<Response>(&opened)) {
+    counters.count(route, response->status);
+    co_return std::move(responder).send(std::move(*response));
+  }
+  counters.count(route, 200);
+  // What would gather an answer before it passes it on is told not to (nginx reads the second).
+  Response head{.status = 200,
+                .content_type = "text/event-stream",
+                .body = ": live\n\n",
+                .headers = {{"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}}};
+  auto client = std::move(responder).stream(std::move(head));
+  if (client == nullptr) co_return;
+  co_await run_live(std::get<LiveConnection>(std::move(opened)), tokens, std::move(token),
+                    std::move(client));
+}
+
 Api::Api(Settings settings, Dependencies dependencies, const TokenKey& key,
          std::vector<Issuer> issuers)
     : impl_(std::make_unique<Impl>(settings, dependencies, key, std::move(issuers))) {}
@@ -224,9 +246,18 @@ void Api::on_request(const http::RequestHead& head, http::Body body, http::Respo
   }
   Request request{std::move(found.identity), found.id, *std::move(query), head.io_thread,
                   std::move(body)};
+  boost::asio::io_context& loop = impl_->with.threads.loop(head.io_thread);
+  if (const LiveCall* live = std::get_if<LiveCall>(&found.route->target)) {
+    request.last_event_id = head.header("last-event-id");
+    boost::asio::co_spawn(loop,
+                          impl_->answer_live(*found.route, *live, std::move(request),
+                                             std::string(bearer_token(head)), std::move(responder)),
+                          boost::asio::detached);
+    return;
+  }
   const HandlerCall call =
       found.role_suffices ? std::get<HandlerCall>(found.route->target) : &Handlers::refuse_role;
-  boost::asio::co_spawn(impl_->with.threads.loop(head.io_thread),
+  boost::asio::co_spawn(loop,
                         impl_->answer(*found.route, call, std::move(request), std::move(responder)),
                         boost::asio::detached);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -25,11 +26,14 @@ struct Request {
   Query query;
   std::size_t io_thread = 0;
   http::Body body;
+  std::string last_event_id = {};  // the header's value, on calls that answer without end
 };
 
 class Handlers {
  public:
   using Answer = Awaitable<http::Response>;
+  // An answer without end, or the one that refuses it.
+  using LiveAnswer = Awaitable<std::variant<LiveConnection, http::Response>>;
 
   struct Signing {
     TokenKey key;
@@ -68,6 +72,7 @@ class Handlers {
 
   Answer browse_records(Request request);
   Answer preview_filters(Request request);
+  LiveAnswer watch_records(Request request);
 
   // For a call about one stream that the request's role may not make: 404 where the stream does not
   // exist for it, else 403.

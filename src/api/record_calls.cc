@@ -23,6 +23,10 @@ using nlohmann::json;
 constexpr std::size_t kScanThreads = 2;
 constexpr std::size_t kScansMax = 64;  // of all organisations, most of them waiting for a thread
 
+constexpr std::size_t kLiveEachMax = 5;  // of an organisation
+constexpr std::size_t kLiveMax = 1000;   // of all organisations
+constexpr std::uint64_t kLiveBytesBehindMax = 1 << 20;
+
 constexpr std::size_t kPageRecords = 100;
 constexpr std::size_t kPageRecordsMax = 1000;
 constexpr std::size_t kPageBytesMax = 4 << 20;  // a page ends behind the record that reaches it
@@ -95,6 +99,12 @@ RecordCalls::RecordCalls(const Settings& settings, const Dependencies& dependenc
       with_(dependencies),
       scans_(1, kScansMax,
              dependencies.metrics.gauge("sluice_api_scans", "Searches of records under way.")),
+      live_(kLiveEachMax, kLiveMax,
+            dependencies.metrics.gauge("sluice_api_live_connections",
+                                       "Connections that are sent records as they are stored.")),
+      live_fell_behind_(dependencies.metrics.counter(
+          "sluice_api_live_behind_total",
+          "Times that a live connection took records too slowly and got a gap.")),
       pool_("scan", kScanThreads) {}
 
 SteadyTime RecordCalls::until() const {
@@ -235,6 +245,34 @@ Awaitable<Response> RecordCalls::preview(OrganisationId organisation, json body)
     return read_preview(organisation, wanted);
   };
   co_return co_await pool_.run(std::move(read));
+}
+
+std::variant<LiveConnection, Response> RecordCalls::watch(OrganisationId organisation,
+                                                          const Query& query,
+                                                          std::string_view last_event_id) {
+  std::variant<Wanted, Response> wanted = parse_wanted(query);
+  if (auto* response = std::get_if<Response>(&wanted)) return std::move(*response);
+  auto& [kinds, filter] = std::get<Wanted>(wanted);
+  LiveFeed::Wanted feed{organisation, kinds, std::move(filter), {}};
+  if (!last_event_id.empty()) {
+    const std::optional<Place> place = parse_place(last_event_id);
+    if (!place || !std::holds_alternative<Offset>(*place)) {
+      return http::error_response(ErrorToken::BadQuery,
+                                  "Last-Event-ID must be the id of an event of this call");
+    }
+    feed.resume = std::get<Offset>(*place);
+  }
+  std::optional<OrganisationSlots::Slot> slot = live_.take(organisation);
+  if (!slot) {
+    return http::error_response(
+        ErrorToken::RateLimited,
+        fmt::format("organisation {} has {} live connections already, or all together have {}: "
+                    "end one first",
+                    organisation.value(), kLiveEachMax, kLiveMax));
+  }
+  return LiveConnection{*std::move(slot),
+                        std::make_unique<LiveFeed>(with_.log, std::move(feed), kLiveBytesBehindMax,
+                                                   live_fell_behind_)};
 }
 
 }  // namespace sluice::api

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "api/api.h"
+#include "api/live_feed.h"
 #include "api/organisation_slots.h"
 #include "api/query.h"
 #include "api/record_scan.h"
@@ -23,6 +24,10 @@ class RecordCalls {
   Awaitable<http::Response> browse(OrganisationId organisation, Query query);
   // POST /api/v2/data_stream/filters/preview, likewise.
   Awaitable<http::Response> preview(OrganisationId organisation, nlohmann::json body);
+  // GET /api/v2/records/live, likewise. `last_event_id`: the header's value, or "".
+  std::variant<LiveConnection, http::Response> watch(OrganisationId organisation,
+                                                     const Query& query,
+                                                     std::string_view last_event_id);
 
  private:
   struct Wanted;
@@ -39,6 +44,8 @@ class RecordCalls {
   const Settings& settings_;
   const Dependencies& with_;
   OrganisationSlots scans_;
+  OrganisationSlots live_;
+  Counter live_fell_behind_;
   WorkerPool pool_;
 };
 

@@ -39,4 +39,11 @@ Handlers::Answer Handlers::preview_filters(Request request) {
   co_return co_await records_.preview(std::get<OrganisationId>(organisation), *body);
 }
 
+Handlers::LiveAnswer Handlers::watch_records(Request request) {
+  Or<OrganisationId> organisation = co_await existing_organisation_of(request);
+  if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
+  co_return records_.watch(std::get<OrganisationId>(organisation), request.query,
+                           request.last_event_id);
+}
+
 }  // namespace sluice::api

@@ -20,6 +20,8 @@ constexpr std::array<std::string_view, 7> kBrowse = {"organisation_id", "kind", 
                                                      "filters",         "limit", "after"};
 constexpr std::array<std::string_view, 2> kStore = {"organisation_id", "on_invalid"};
 constexpr std::array<std::string_view, 1> kIdempotent = {"Idempotency-Key"};
+constexpr std::array<std::string_view, 3> kWatch = {"organisation_id", "kind", "filters"};
+constexpr std::array<std::string_view, 1> kResume = {"Last-Event-ID"};
 
 // Refusals that openapi.json describes.
 constexpr std::array<std::string_view, 1> kInvalid = {"422"};
@@ -64,6 +66,9 @@ const std::array kRoutes = {
           "Remove the rejected records, all or up to an id", answers("QuarantineCleared")},
     Route{"GET", "/api/v2/records", Access::Read, &Handlers::browse_records, kBrowse,
           "List stored records, oldest first", answers("FoundRecords", 200, "", kBusyOrInvalid)},
+    Route{"GET", "/api/v2/records/live", Access::Read, &Handlers::watch_records, kWatch,
+          "Records as they are stored, as Server-Sent Events",
+          answers("LiveRecords", 200, "", kBusyOrInvalid, kResume)},
     Route{"POST", "/api/v2/data_stream/filters/preview", Access::Read, &Handlers::preview_filters,
           kOrganisation, "Count what passes a filter of the last 24 hours, and show some of it",
           answers("Preview", 200, "Preview", kBusyOrInvalid)},

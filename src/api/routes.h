@@ -40,7 +40,10 @@ struct Route {
   std::string_view method;
   std::string_view pattern;  // "{id}" stands for one segment, a number
   Access access;
-  std::variant<Kind, Handlers::Answer (Handlers::*)(Request)> target;  // Kind: Ingest's
+  // Kind: Ingest's.
+  std::variant<Kind, Handlers::Answer (Handlers::*)(Request),
+               Handlers::LiveAnswer (Handlers::*)(Request)>
+      target;
   std::span<const std::string_view> query;  // the parameters that it knows
   std::string_view summary;
   RouteDocument document = {};

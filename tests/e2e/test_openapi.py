@@ -16,6 +16,7 @@ LIST = "/api/v2/data_stream"
 TOKENS = "/api/v1/application_token"
 ORGANISATIONS = "/api/v2/organisation"
 LOGIN = "/api/v1/authenticate"
+LIVE = "/api/v2/records/live"  # its answer has no end
 SEED = 20261122
 EXAMPLES_PER_CALL = 20
 ROLES = [*["operator"] * 5, "admin", "viewer", "ingest", None]  # None: no token
@@ -195,11 +196,12 @@ def test_generated_requests_get_documented_answers(sluice, receiver, document, m
     caller = Caller(sluice, receiver, document)
     schema = schemathesis.openapi.from_dict(document)
     seen = {(operation.method.upper(), operation.path): caller.call(operation, mode)
-            for operation in (found.ok() for found in schema.get_all_operations())}
+            for operation in (found.ok() for found in schema.get_all_operations())
+            if operation.path != LIVE}
     print(seen)
     if mode is schemathesis.GenerationMode.POSITIVE:
         assert {(method, path) for method, path, call in calls(document)
-                if success(call) not in seen[method, path]} == set()
+                if path != LIVE and success(call) not in seen[method, path]} == set()
     else:
         assert {400, 422} <= seen["POST", LIST] | seen["PATCH", LIST + "/{id}"]
     assert sluice.call("GET", LIST).status_code == 200
