@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <unordered_map>
 #include <utility>
 
+#include "base/flat_map.h"
 #include "ingest/redaction.h"
 
 namespace sluice::ingest {
@@ -94,9 +94,15 @@ class BodyReader {
     if (!batch_.groups.empty() && batch_.groups[group_].organisation == organisation) {
       return group_;
     }
-    const auto [found, is_new] =
-        group_by_organisation_.try_emplace(organisation, batch_.groups.size());
-    group_ = found->second;
+    bool is_new = batch_.groups.empty();
+    if (!is_new) {
+      // The first mostly stays the only one, and needs no map.
+      if (batch_.groups.size() == 1) group_by_organisation_[batch_.groups[0].organisation] = 0;
+      const auto [found, added] =
+          group_by_organisation_.try_emplace(organisation, batch_.groups.size());
+      group_ = found->second;
+      is_new = added;
+    }
     if (is_new) {
       batch_.groups.push_back({.organisation = organisation, .kind = options_.kind, .records = {}});
       batch_.organisations.push_back({.id = organisation, .name = ""});
@@ -162,7 +168,7 @@ class BodyReader {
   RecordParser& parser_;
   Batch batch_;
   std::size_t group_ = 0;  // the last record's
-  std::unordered_map<OrganisationId, std::size_t> group_by_organisation_;
+  FlatMap<OrganisationId, std::size_t> group_by_organisation_;
   std::uint32_t index_ = 0;
   std::size_t faults_ = 0;
   std::vector<RecordFault> listed_;

@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "base/units.h"
 #include "recordlog/local/format.h"
 #include "recordlog/recordlog.h"
@@ -76,7 +76,7 @@ class GroupBuilder {
 
   std::vector<Plan> plans_;
   std::vector<Run> runs_;
-  std::unordered_map<OrganisationId, std::uint32_t> open_plans_;
+  FlatMap<OrganisationId, std::uint32_t> open_plans_;
   std::vector<PreparedChunk> chunks_;
   std::vector<iovec> pieces_;
   std::unique_ptr<std::byte[]> staging_;

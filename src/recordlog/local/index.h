@@ -8,10 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/flat_map.h"
 #include "base/fs.h"
 #include "base/result.h"
 #include "model/ids.h"
@@ -58,7 +58,7 @@ class GrowingIndex {
   SegmentIndex finish() const;
 
  private:
-  std::unordered_map<OrganisationId, std::vector<IndexEntry>> entries_;
+  FlatMap<OrganisationId, std::vector<IndexEntry>> entries_;
   std::vector<IndexMark> marks_;
   WallTime newest_stored_;
   std::uint64_t lost_records_max_ = 0;

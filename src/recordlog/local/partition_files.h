@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
+#include "base/flat_map.h"
 #include "base/fs.h"
 #include "base/result.h"
 #include "model/ids.h"
@@ -53,7 +53,7 @@ class SyncedMarkFile {
   std::uint64_t written_ = 0;  // how often: the slot with the greater number is the newer one
 };
 
-using NextOffsets = std::unordered_map<OrganisationId, Offset>;
+using NextOffsets = FlatMap<OrganisationId, Offset>;
 
 // The file `offsets`: the next offset of organisations that have no record left
 // in any segment. Corruption: it is damaged.
