@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/dead_letters.h"
 #include "catalog/quarantine.h"
 #include "catalog/registry.h"
 #include "connectors/connector.h"
@@ -54,6 +55,7 @@ struct Dependencies {  // all outlive the Api
   const std::vector<const connectors::ConnectorDescriptor*>& connectors;
   const std::vector<connectors::ConnectorContext>& connector_contexts;  // one per I/O thread
   catalog::Quarantine& quarantine;
+  catalog::DeadLetters& dead_letters;
 };
 
 // Destroy it after the listener has stopped and before the loops are gone.

@@ -105,6 +105,19 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::command(StreamId stream, Command
   co_return found->second;
 }
 
+Awaitable<Result<StreamSnapshot>> FakeDispatch::skip(StreamId stream, Offset to, bool park) {
+  const MutexLock lock(mutex_);
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) co_return Error{ErrorCode::NotFound, "no such stream"};
+  const StreamStatus status = found->second.status;
+  if (status != StreamStatus::Paused && status != StreamStatus::Error) {
+    co_return Error{ErrorCode::Conflict, "neither paused nor in Error"};
+  }
+  if (!park) found->second.dropped += to.value() - found->second.next_offset.value();
+  found->second.next_offset = to;
+  co_return found->second;
+}
+
 Awaitable<Result<StreamSnapshot>> FakeDispatch::change(const catalog::Stream& changed) {
   const MutexLock lock(mutex_);
   const auto found = streams_.find(changed.id);
@@ -153,6 +166,7 @@ ApiTest::ApiTest(Settings settings)
   const std::vector<catalog::Organisation> organisations = {{OrganisationId{1}, "One"},
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));
+  dead_letters = *catalog::open_dead_letters(directory_ + "/dead-letters.db", {});
   quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
   registry = *catalog::open_sqlite_registry(directory_ + "/catalog.db");
   application_tokens = std::make_unique<ApplicationTokens>(
@@ -162,7 +176,7 @@ ApiTest::ApiTest(Settings settings)
   api_ = std::make_unique<Api>(
       settings,
       Dependencies{*threads_, clock, *catalog, *registry, *application_tokens, *pool_, dispatch,
-                   log, ingest, metrics, connectors_, contexts_, *quarantine},
+                   log, ingest, metrics, connectors_, contexts_, *quarantine, *dead_letters},
       TokenKey{});
   threads_->start();
 }
@@ -176,6 +190,7 @@ ApiTest::~ApiTest() {
   registry.reset();
   catalog.reset();
   quarantine.reset();
+  dead_letters.reset();
   std::filesystem::remove_all(directory_);
 }
 

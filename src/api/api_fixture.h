@@ -36,6 +36,7 @@ class FakeDispatch final : public dispatch::Dispatch {
   void add(const catalog::Stream& stream) override;
   Awaitable<Result<dispatch::StreamSnapshot>> command(StreamId stream,
                                                       dispatch::Command command) override;
+  Awaitable<Result<dispatch::StreamSnapshot>> skip(StreamId stream, Offset to, bool park) override;
   Awaitable<Result<dispatch::StreamSnapshot>> change(const catalog::Stream& changed) override;
   Awaitable<Result<void>> remove(StreamId stream) override;
   std::optional<dispatch::StreamSnapshot> snapshot(StreamId stream) const override;
@@ -138,6 +139,7 @@ class ApiTest : public testing::Test {
   FakeIngest ingest;
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Quarantine> quarantine;
+  std::unique_ptr<catalog::DeadLetters> dead_letters;
   std::unique_ptr<catalog::Registry> registry;
   const catalog::SecretBox secrets{KeyBytes{}};
   std::unique_ptr<ApplicationTokens> application_tokens;

@@ -78,6 +78,11 @@ class Handlers {
   // exist for it, else 403.
   Answer refuse_role(Request request);
 
+  // dead_letter_handlers.cc
+  Answer list_dead_letters(Request request);
+  Answer delete_dead_letters(Request request);
+  Answer skip_records(Request request);
+
   // quarantine.cc
   Answer list_quarantine(Request request);
   Answer clear_quarantine(Request request);

@@ -35,7 +35,7 @@ bool specified(Role role, std::string_view method, std::string_view pattern) {
   if (role == Role::Ingest) return false;
   if (method == "GET" || pattern.ends_with("/filters/preview") || role == Role::Admin) return true;
   if (role == Role::Viewer) return false;
-  return method == "PATCH" || pattern.ends_with("/restart");
+  return method == "PATCH" || pattern.ends_with("/restart") || pattern.ends_with("/skip");
 }
 
 TEST_F(ApiTest, EachRoleMayDoWhatTheSpecificationSays) {

@@ -78,7 +78,7 @@ ordered_json progress_json(const dispatch::StreamSnapshot& snapshot) {
           {"next_offset", snapshot.next_offset.value()},
           {"next_attempt",
            snapshot.next_attempt ? ordered_json(rfc3339(*snapshot.next_attempt)) : ordered_json()},
-          {"dead_letters", 0},
+          {"dead_letters", snapshot.dead_letters},
           {"dropped", snapshot.dropped},
           {"aged_out", snapshot.aged_out},
           {"damaged", snapshot.damaged}};

@@ -57,8 +57,9 @@ struct Stream {
   StreamStatus status_before_pause = StreamStatus::Running;  // what resuming goes back to
   std::string last_error;                                    // "" = none
   std::optional<int> remote_status;
-  Offset start;                // the cursor it was created with, or last left Disabled with
-  std::uint32_t revision = 1;  // grows when a frozen batch is let go: part of webhook-id
+  Offset start;  // the cursor it was created with, or last dropped records up to
+  std::optional<Offset> park_to = {};  // the records before it are to become dead letters
+  std::uint32_t revision = 1;          // grows when a frozen batch is let go: part of webhook-id
   // Grow with each change of what selects the records and of what shapes or receives their bytes
   // (size, format, the destination's target): a batch frozen under another one is let go.
   std::uint32_t filter_revision = 0;
@@ -113,7 +114,7 @@ class Catalog {
   virtual Result<Stream> change_stream(OrganisationId organisation, StreamId id,
                                        const StreamChange& change, WallTime now) = 0;
   // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, start,
-  // revision, applied_revision, failing_s and nothing else; sets `updated`. NotFound.
+  // park_to, revision, applied_revision, failing_s and nothing else; sets `updated`. NotFound.
   virtual Result<Stream> update_stream(const Stream& stream, WallTime now) = 0;
   // NotFound when there is none.
   virtual Result<void> delete_stream(OrganisationId organisation, StreamId id) = 0;

@@ -44,11 +44,12 @@ struct RecordRun {
 struct RecordBatch {
   StreamId stream;
   OrganisationId organisation;
-  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>"
+  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>"; in a lane "<stream>-r<lane>-..."
   Offset first;            // of the first and the last record in it
   Offset last;
   std::optional<Offset> previous;  // last offset of the batch before; none on a stream's first
   std::uint32_t attempt = 1;       // of this batch, from 1
+  std::uint32_t lane = 0;          // not 0: the replay or redrive that it belongs to
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
   std::vector<RecordRun> runs;
@@ -58,11 +59,14 @@ struct Delivered {};
 struct RetryLater {
   std::string reason;
   std::optional<std::chrono::milliseconds> after;  // what the receiver asked for
-  std::uint32_t first_failed = 0;                  // this record and all behind it go again
+  std::uint32_t first_failed = 0;  // this record and all behind it go again; the others arrived
 };
+// The destination refuses these records. `record`: it looked at each, took those before this one
+// and refuses this one; what lies behind it goes again. Else it took none and did not say which.
 struct Rejected {
   std::string reason;
-};  // these records: the destination refuses them
+  std::optional<std::uint32_t> record = {};
+};
 struct Misconfigured {
   std::string reason;
 };  // settings, credentials
@@ -74,7 +78,7 @@ using Decision = std::variant<Delivered, RetryLater, Rejected, Misconfigured, Go
 struct SendOutcome {
   Decision decision;
   // The answer's HTTP status, or what stands for it: 504 timeout, 502 connection, TLS or DNS
-  // failure, 500 a configuration fault.
+  // failure, 500 a configuration fault. 413 with Rejected: too large, fewer records may do.
   int remote_status = 0;
   bool answered = false;  // the destination answered: its slowness counts for the back-off
 };

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
+
+#include "base/assert.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -80,6 +83,7 @@ std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t be
       batch.stored = chunk->stored;
     }
     records.last = plus(chunk->first, stop - 1);
+    batch.newest = chunk->stored;
     records.records += stop - begin;
     records.bytes += bytes - (stop - begin);
     batch.joined_bytes += bytes;
@@ -90,6 +94,31 @@ std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t be
   }
   batch.full = stop < end || batch.records.records >= limits.records_max;
   return stop;
+}
+
+void narrow(Batch& batch, std::uint32_t begin, std::uint32_t end) {
+  std::vector<connectors::RecordRun> runs = std::exchange(batch.records.runs, {});
+  const Losses inside = batch.inside;
+  batch = {};
+  std::uint32_t at = 0;
+  for (const connectors::RecordRun& run : runs) {
+    const std::uint32_t first = std::clamp(begin, at, at + run.count()) - at;
+    const std::uint32_t last = std::clamp(end, at, at + run.count()) - at;
+    if (first < last)
+      take_records(batch, run.chunk, run.begin + first, run.begin + last, kNoLimits);
+    at += run.count();
+  }
+  batch.inside = inside;
+  batch.full = true;
+}
+
+Offset offset_of(const connectors::RecordBatch& records, std::uint32_t index) {
+  for (const connectors::RecordRun& run : records.runs) {
+    if (index < run.count()) return plus(run.chunk->first, run.begin + index);
+    index -= run.count();
+  }
+  SLUICE_ASSERT(false);
+  return records.last;
 }
 
 Selection::Selection(std::shared_ptr<const filters::Filter> filter, filters::Evaluator* evaluator)

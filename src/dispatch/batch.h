@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "connectors/connector.h"
 #include "filters/filter.h"
 #include "recordlog/recordlog.h"
@@ -29,6 +30,7 @@ struct Batch {
   std::uint64_t joined_bytes = 0;   // of the records, each with its comma
   std::uint64_t memory_bytes = 0;   // of the chunks that `runs` holds on to
   WallTime stored;                  // when its first record was stored
+  std::optional<WallTime> newest;   // and its last; nullopt until it was loaded once
   std::uint32_t attempts = 0;       // begun in this process
   Losses before;                    // offsets lost in front of its first record
   Losses inside;                    // and behind it
@@ -41,10 +43,19 @@ struct Batch {
   bool empty() const { return records.records == 0; }
 };
 
+// For records that are known to be one batch.
+inline constexpr connectors::BatchLimits kNoLimits{~0u, kGiB* kGiB};
+
 // Adds records [begin, end) of `chunk`, as many as `limits` allow; a record larger than the limit
 // goes alone. Returns the first that was not taken; sets `full` when it can tell.
 std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t begin,
                            std::uint32_t end, const connectors::BatchLimits& limits);
+
+// Leaves records [begin, end) of the loaded batch: another batch, not tried yet.
+void narrow(Batch& batch, std::uint32_t begin, std::uint32_t end);
+
+// Offset of a loaded batch's record.
+Offset offset_of(const connectors::RecordBatch& records, std::uint32_t index);
 
 // Records [begin, end) of a chunk, which are still to be looked at or taken.
 struct ChunkPart {

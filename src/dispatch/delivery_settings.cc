@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -14,17 +13,6 @@ using nlohmann::json;
 
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::int64_t kTenYearsS = 10LL * 365 * 86'400;
-
-// What is specified, but only taken at its default until a later version honours it.
-struct LaterCount {
-  std::string_view key;
-  std::int64_t min;
-  std::int64_t max;
-  std::int64_t only;
-};
-constexpr std::array kLaterCounts = {LaterCount{"misconfigured_in_a_row", 1, 1'000, 8},
-                                     LaterCount{"rejected_in_a_row", 0, 1'000, 5},
-                                     LaterCount{"parallel", 1, 64, 1}};
 
 // Reads one object's properties and remembers what was wrong.
 class ObjectReader {
@@ -103,21 +91,26 @@ void read_success(ObjectReader& reader, DeliverySettings& settings) {
   settings.success_200_only = *value == "200";
 }
 
-void read_later(ObjectReader& reader) {
-  for (const LaterCount& later : kLaterCounts) {
-    const auto value = reader.read_integer(later.key, later.min, later.max);
-    if (!value || *value == later.only) continue;
-    reader.fault(later.key, fmt::format("not available yet in this version; only {}", later.only));
-  }
-  if (const json* value = reader.find("on_rejected"); value != nullptr && *value != "park") {
-    reader.fault("on_rejected", *value == "halt"
-                                    ? "not available yet in this version; only \"park\""
-                                    : "must be \"park\" or \"halt\"");
+void read_limits(ObjectReader& reader, DeliverySettings& settings) {
+  const auto count = [&](std::string_view key, std::int64_t min, std::uint32_t& into) {
+    if (const auto value = reader.read_integer(key, min, 1'000)) {
+      into = static_cast<std::uint32_t>(*value);
+    }
+  };
+  count("misconfigured_in_a_row", 1, settings.misconfigured_in_a_row);
+  count("rejected_in_a_row", 0, settings.rejected_in_a_row);
+  if (const json* value = reader.find("on_rejected")) {
+    if (*value != "park" && *value != "halt") {
+      reader.fault("on_rejected", "must be \"park\" or \"halt\"");
+    }
+    settings.halt_on_rejected = *value == "halt";
   }
   if (const json* value = reader.find("max_age_s"); value != nullptr && !value->is_null()) {
-    if (reader.read_integer("max_age_s", 1, kTenYearsS)) {
-      reader.fault("max_age_s", "not available yet in this version; only null");
-    }
+    reader.read_duration("max_age_s", 1, kTenYearsS, settings.max_age.emplace());
+  }
+  // Specified, but taken at its default alone until a later version honours it.
+  if (reader.read_integer("parallel", 1, 64).value_or(1) != 1) {
+    reader.fault("parallel", "not available yet in this version; only 1");
   }
 }
 
@@ -158,7 +151,7 @@ std::optional<DeliverySettings> parse_delivery(const json& delivery,
   reader.read_duration("linger_ms", 0, kHourMs, settings.linger);
   reader.read_duration("interval_ms", 0, kHourMs, settings.interval);
   read_success(reader, settings);
-  read_later(reader);
+  read_limits(reader, settings);
   reader.refuse_others({"preset", "retry", "timeout_ms", "error_after_s", "linger_ms",
                         "interval_ms", "success", "misconfigured_in_a_row", "rejected_in_a_row",
                         "parallel", "on_rejected", "max_age_s"});

@@ -20,9 +20,13 @@ struct DeliverySettings {
   double jitter = 0.1;           // retry.jitter: a share of the wait, up or down
   Milliseconds timeout{10'000};  // timeout_ms: an attempt's, from DNS to the status line
   std::chrono::seconds error_after{86'400};
-  Milliseconds linger{0};         // how long a batch that is not full waits for more
-  Milliseconds interval{0};       // at most one batch begins in this time; 0 = no bound
-  bool success_200_only = false;  // success: "200"
+  Milliseconds linger{0};    // how long a batch that is not full waits for more
+  Milliseconds interval{0};  // at most one batch begins in this time; 0 = no bound
+  std::optional<std::chrono::seconds> max_age;  // older records are given up and counted
+  std::uint32_t misconfigured_in_a_row = 8;     // at so many the stream goes to Error
+  std::uint32_t rejected_in_a_row = 5;          // records refused alone; 0 = never
+  bool halt_on_rejected = false;                // on_rejected: "halt"
+  bool success_200_only = false;                // success: "200"
   friend bool operator==(const DeliverySettings&, const DeliverySettings&) = default;
 };
 

@@ -47,9 +47,17 @@ Awaitable<Result<void>> await_done(Start start) {
 class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
  public:
   DispatchImpl(const Settings& settings, const Dependencies& dependencies,
-               std::unique_ptr<Journal> journal)
+               std::unique_ptr<Journal> journal,
+               const std::vector<catalog::DeadLetters::State>& parked_states)
       : shared_(std::make_shared<Shared>(settings, dependencies, std::move(journal))),
         log_(dependencies.log) {
+    for (const catalog::DeadLetters::State& state : parked_states) {
+      if (state.bytes.size() != kJournalSlotBytes) continue;
+      const auto entry =
+          decode(std::span<const char, kJournalSlotBytes>(state.bytes.data(), kJournalSlotBytes),
+                 kParkedSequence);
+      if (entry) shared_->parked_states.emplace(state.stream, *entry);
+    }
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {
       loops_.push_back(std::make_shared<DispatchLoop>(dependencies.threads.loop(i),
@@ -76,18 +84,11 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
   }
 
   Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) override {
-    const Runner runner = find(stream);
-    if (!runner) co_return unknown_stream();
-    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
-    auto start = [=](Done report) {
-      asio::post(loop->loop(), [=] {
-        const Result<void> taken = runner->command(command);
-        taken ? runner->await_catalog(report) : report(taken);
-      });
-    };
-    const Result<void> done = co_await await_done(std::move(start));
-    if (!done) co_return done.error();
-    co_return runner->snapshot();
+    return order(stream, [=](StreamRunner& runner) { return runner.command(command); });
+  }
+
+  Awaitable<Result<StreamSnapshot>> skip(StreamId stream, Offset to, bool park) override {
+    return order(stream, [=](StreamRunner& runner) { return runner.skip(to, park); });
   }
 
   Awaitable<Result<StreamSnapshot>> change(const catalog::Stream& changed) override {
@@ -142,6 +143,23 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
   }
 
  private:
+  // What `order` changed is in the catalog when this returns.
+  Awaitable<Result<StreamSnapshot>> order(StreamId stream,
+                                          std::function<Result<void>(StreamRunner&)> order) {
+    const Runner runner = find(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] {
+        const Result<void> taken = order(*runner);
+        taken ? runner->await_catalog(report) : report(taken);
+      });
+    };
+    const Result<void> done = co_await await_done(std::move(start));
+    if (!done) co_return done.error();
+    co_return runner->snapshot();
+  }
+
   // On the log's thread: one message for each loop that has a stream of an organisation in it.
   void on_appended(std::span<const Appended> appended) override {
     std::vector<std::vector<Appended>> messages(loops_.size());
@@ -201,8 +219,10 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
 Result<std::unique_ptr<Dispatch>> Dispatch::open(Settings settings, Dependencies dependencies) {
   auto journal = Journal::open(settings.journal_directory, dependencies.fs, dependencies.metrics);
   if (!journal) return journal.error();
+  const auto states = dependencies.dead_letters.states();
+  if (!states) return states.error();
   return std::unique_ptr<Dispatch>(
-      std::make_unique<DispatchImpl>(settings, dependencies, std::move(*journal)));
+      std::make_unique<DispatchImpl>(settings, dependencies, std::move(*journal), *states));
 }
 
 }  // namespace sluice::dispatch

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/dead_letters.h"
 #include "connectors/connector.h"
 #include "recordlog/recordlog.h"
 
@@ -29,7 +30,8 @@ struct StreamSnapshot {
   std::uint64_t delivered = 0;       // records, since the stream was created
   std::uint64_t aged_out = 0;        // offsets that retention took before they were delivered
   std::uint64_t damaged = 0;         // offsets that the log lost to damage
-  std::uint64_t dropped = 0;         // offsets that passed while the stream was Disabled
+  std::uint64_t dropped = 0;         // offsets that passed while Disabled, or were skipped
+  std::uint64_t dead_letters = 0;    // records that are parked now
   Offset next_offset;                // the cursor
   // Offsets of the organisation from the cursor on. Records that the stream does not want count
   // until it has passed over them, which one that waits or stands still has not.
@@ -53,6 +55,7 @@ class Dispatch {
     const Clock& clock;
     recordlog::RecordLog& log;
     catalog::Catalog& catalog;
+    catalog::DeadLetters& dead_letters;
     WorkerPool& catalog_pool;
     Metrics& metrics;
     // One per I/O thread, in their order.
@@ -75,6 +78,11 @@ class Dispatch {
   // Conflict: not possible in the stream's state (delivery.md, States and commands). The new
   // state is in the catalog when it returns. NotFound: unknown stream.
   virtual Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) = 0;
+
+  // Gives up the records before `to` (delivery.md, skip): as dead letters, or dropped and counted;
+  // `to` beyond the newest record means that. It is certain to happen when this returns. Conflict:
+  // neither Paused nor in Error.
+  virtual Awaitable<Result<StreamSnapshot>> skip(StreamId stream, Offset to, bool park) = 0;
 
   // Takes over the settings of `changed` (destination, filters, delivery, labels) as they are in
   // the catalog by now; does nothing when it has newer ones (settings_revision). An attempt under

@@ -8,7 +8,7 @@ using catalog::StreamStatus;
 
 TEST_F(DispatchTest, ChangeTakesOverWhatTheCatalogHas) {
   world().set("1", World::Mood::Refuses);
-  make_stream(1, 1, 10);
+  make_stream(1, 1, 10, R"({"on_rejected": "halt"})");
   make_stream(2, 1, 10);
   start();
   store(1, 25);
@@ -51,7 +51,7 @@ TEST_F(DispatchTest, OlderSettingsThatArriveLateAreLeftOut) {
 
 TEST_F(DispatchTest, ChangeThatACrashKeptFromDispatchHoldsInTheNextLife) {
   world().set("1", World::Mood::Refuses);
-  make_stream(1, 1, 10);
+  make_stream(1, 1, 10, R"({"on_rejected": "halt"})");
   start();
   store(1, 25);
   ASSERT_TRUE(eventually([&] { return catalog_.get(StreamId{1})->status == StreamStatus::Error; }));

@@ -224,6 +224,7 @@ class FakeCatalog final : public catalog::Catalog {
     row.last_error = stream.last_error;
     row.remote_status = stream.remote_status;
     row.start = stream.start;
+    row.park_to = stream.park_to;
     row.revision = stream.revision;
     row.applied_revision = stream.applied_revision;
     row.failing_s = stream.failing_s;
@@ -267,6 +268,7 @@ class DispatchTest : public ::testing::Test {
   // A server's life: its loops and its Dispatch, over the same log, catalog and journal.
   void start() {
     threads_ = std::make_unique<IoThreads>(2);
+    dead_letters_ = *catalog::open_dead_letters(root_ + "/dead-letters.db", dead_letter_limits_);
     pool_ = std::make_unique<WorkerPool>("catalog", 1);
     auto opened =
         Dispatch::open({root_ + "/journal", memory_bytes_max_},
@@ -275,6 +277,7 @@ class DispatchTest : public ::testing::Test {
                         clock_,
                         *used_log_,
                         catalog_,
+                        *dead_letters_,
                         *pool_,
                         metrics_,
                         // The fake connector looks at none of it.
@@ -375,6 +378,8 @@ class DispatchTest : public ::testing::Test {
   std::int64_t memory_bytes_max_ = Settings().memory_bytes_max;  // of the next start()
   std::unique_ptr<IoThreads> threads_;
   std::unique_ptr<WorkerPool> pool_;
+  catalog::DeadLetters::Limits dead_letter_limits_;  // of the next start()
+  std::unique_ptr<catalog::DeadLetters> dead_letters_;
   std::unique_ptr<Dispatch> dispatch_;
 };
 

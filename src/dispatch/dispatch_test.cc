@@ -78,9 +78,61 @@ TEST_F(DispatchTest, FailingStreamTriesAgainAndGoesOn) {
   EXPECT_EQ(world().distinct("1"), all_records(1));
 }
 
-TEST_F(DispatchTest, RefusalIsErrorUntilRestart) {
+TEST_F(DispatchTest, RefusedRecordsAreParkedAndTheirCountOutlivesTheProcess) {
   world().set("1", World::Mood::Refuses);
   make_stream(1, 1, 10);
+  start();
+  store(1, 25);
+  ASSERT_TRUE(eventually([&] { return catalog_.get(StreamId{1})->status == StreamStatus::Error; }));
+  EXPECT_EQ(dispatch_->snapshot(StreamId{1})->dead_letters, 5u);
+  EXPECT_EQ(dispatch_->snapshot(StreamId{1})->next_offset, Offset{5});
+  const auto page = dead_letters_->list(StreamId{1}, {}, 10);
+  ASSERT_EQ(page->letters.size(), 5u);
+  EXPECT_EQ(page->letters[4].record, "1:4");
+  EXPECT_EQ(page->letters[4].reason, "400 no");
+  EXPECT_EQ(page->letters[4].status, 400);
+  stop();
+  // The journal, which follows late, is as if it had not been written.
+  stdfs::remove_all(root_ + "/journal");
+  world().set("1", World::Mood::Takes);
+  start();
+  EXPECT_EQ(dispatch_->snapshot(StreamId{1})->next_offset, Offset{5});
+  ASSERT_TRUE(command(1, Command::Restart).has_value());
+  ASSERT_TRUE(eventually([] { return world().count("1") == 20; }));
+  EXPECT_EQ(world().distinct("1").front(), "1:5");
+  ASSERT_TRUE(wait_for(dispatch_->remove(StreamId{1})));
+  EXPECT_TRUE(eventually([&] { return dead_letters_->count(StreamId{1}) == 0; }));
+}
+
+TEST_F(DispatchTest, FullDeadLettersStopTheStreamAndLoseNothing) {
+  world().set("1", World::Mood::Refuses);
+  make_stream(1, 1, 10, R"({"rejected_in_a_row": 0})");
+  dead_letter_limits_.count_max = 3;
+  start();
+  store(1, 25);
+  ASSERT_TRUE(eventually([&] { return catalog_.get(StreamId{1})->status == StreamStatus::Error; }));
+  EXPECT_NE(catalog_.get(StreamId{1})->last_error.find("3 dead letters"), std::string::npos);
+  world().set("1", World::Mood::Takes);
+  ASSERT_TRUE(command(1, Command::Restart).has_value());
+  ASSERT_TRUE(eventually([] { return world().count("1") == 22; }));
+}
+
+TEST_F(DispatchTest, SkippedRecordsAreInTheDeadLetters) {
+  make_stream(1, 1, 10);
+  start();
+  ASSERT_TRUE(command(1, Command::Pause).has_value());
+  store(1, 25);
+  ASSERT_TRUE(wait_for(dispatch_->skip(StreamId{1}, Offset{12}, true)).has_value());
+  ASSERT_TRUE(eventually([&] { return dispatch_->snapshot(StreamId{1})->dead_letters == 12; }));
+  ASSERT_TRUE(command(1, Command::Resume).has_value());
+  ASSERT_TRUE(eventually([] { return world().count("1") == 13; }));
+  EXPECT_EQ(wait_for(dispatch_->skip(StreamId{1}, Offset{20}, true)).error().code,
+            ErrorCode::Conflict);
+}
+
+TEST_F(DispatchTest, HaltIsErrorUntilRestart) {
+  world().set("1", World::Mood::Refuses);
+  make_stream(1, 1, 10, R"({"on_rejected": "halt"})");
   start();
   store(1, 25);
   ASSERT_TRUE(eventually([&] { return catalog_.get(StreamId{1})->status == StreamStatus::Error; }));
@@ -278,12 +330,14 @@ TEST_F(DispatchTest, StopBeforeTheLoopsRanDoesNotHang) {
   make_stream(1, 1, 10);
   threads_ = std::make_unique<IoThreads>(2);
   pool_ = std::make_unique<WorkerPool>("catalog", 1);
+  dead_letters_ = *catalog::open_dead_letters(root_ + "/dead-letters.db", {});
   connectors::ConnectorContext context{*static_cast<egress::HttpClient*>(nowhere()), clock_, ""};
   auto opened = Dispatch::open({root_ + "/journal"}, {*threads_,
                                                       posix_file_system(),
                                                       clock_,
                                                       log_,
                                                       catalog_,
+                                                      *dead_letters_,
                                                       *pool_,
                                                       metrics_,
                                                       {context, context},

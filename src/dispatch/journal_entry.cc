@@ -33,7 +33,13 @@ struct RawEntry {
   std::uint32_t render_revision;
   std::uint8_t kind;
   std::uint8_t flags;
-  std::uint8_t reserved[38];
+  std::uint16_t rejected_in_a_row;
+  std::uint16_t misconfigured_in_a_row;
+  std::uint16_t cut_delivered;
+  std::uint32_t cut_records;
+  std::uint32_t lane;
+  std::uint64_t parked;
+  std::uint8_t reserved[16];
 };
 static_assert(sizeof(RawEntry) == kChecksumAt);
 
@@ -67,6 +73,12 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence) {
       .render_revision = entry.render_revision,
       .kind = static_cast<std::uint8_t>(entry.kind),
       .flags = entry.previous ? kHasPrevious : std::uint8_t{0},
+      .rejected_in_a_row = entry.rejected_in_a_row,
+      .misconfigured_in_a_row = entry.misconfigured_in_a_row,
+      .cut_delivered = entry.cut_delivered,
+      .cut_records = entry.cut_records,
+      .lane = entry.lane,
+      .parked = entry.parked,
       .reserved = {},
   };
   JournalSlot slot;
@@ -98,7 +110,19 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
   entry.dropped = raw.dropped;
   entry.filter_revision = raw.filter_revision;
   entry.render_revision = raw.render_revision;
+  entry.rejected_in_a_row = raw.rejected_in_a_row;
+  entry.misconfigured_in_a_row = raw.misconfigured_in_a_row;
+  entry.cut_delivered = raw.cut_delivered;
+  entry.cut_records = raw.cut_records;
+  entry.lane = raw.lane;
+  entry.parked = raw.parked;
   return entry;
+}
+
+std::optional<JournalEntry> further(const std::optional<JournalEntry>& journal,
+                                    const std::optional<JournalEntry>& parked) {
+  if (!journal || !parked) return journal ? journal : parked;
+  return journal->cursor >= parked->cursor ? journal : parked;
 }
 
 JournalSlot encode_journal_header(std::uint64_t sequence) {

@@ -10,8 +10,8 @@
 
 namespace sluice::dispatch {
 
-// The newest entry of a stream is its whole state. Every entry is true from the moment it is
-// appended, so an older one that survives in its place costs repeats and nothing else.
+// The newest entry of a stream (and lane) is its whole state. Every entry is true from the moment
+// it is appended, so an older one that survives in its place costs repeats and nothing else.
 struct JournalEntry {
   enum class Kind : std::uint8_t {
     Boundary = 1,  // the batch [cursor, last] is frozen: it is sent as it is, until settled
@@ -30,8 +30,17 @@ struct JournalEntry {
   std::uint64_t aged_out = 0;
   std::uint64_t damaged = 0;
   std::uint64_t dropped = 0;
+  std::uint64_t parked = 0;  // of them as dead letters
   std::uint32_t filter_revision = 0;
   std::uint32_t render_revision = 0;
+  // 0: the stream itself; else what runs beside it (a replay, a redrive), with a state of its own.
+  std::uint32_t lane = 0;
+  // In a row, also across restarts; what delivery.rejected_in_a_row and the like look at.
+  std::uint16_t rejected_in_a_row = 0;
+  std::uint16_t misconfigured_in_a_row = 0;
+  // Not 0: after "too large" batches have at most so many records, until enough were delivered.
+  std::uint32_t cut_records = 0;
+  std::uint16_t cut_delivered = 0;
   friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
 };
 
@@ -43,6 +52,12 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence);
 // Nullopt: not an entry of that file, or damaged.
 std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot,
                                    std::uint64_t sequence);
+
+// Instead of a file's: of the states that lie with the dead letters.
+inline constexpr std::uint64_t kParkedSequence = ~0ull;
+// Where a stream stands by its journal and by its dead letters: one of them may be behind.
+std::optional<JournalEntry> further(const std::optional<JournalEntry>& journal,
+                                    const std::optional<JournalEntry>& parked);
 
 // A file's first slot.
 JournalSlot encode_journal_header(std::uint64_t sequence);

@@ -92,6 +92,12 @@ TEST(JournalEntryBytes, EveryMemberComesBack) {
   entry.dropped = 10;
   entry.filter_revision = 8;
   entry.render_revision = 9;
+  entry.lane = 3;
+  entry.parked = 4;
+  entry.rejected_in_a_row = 5;
+  entry.misconfigured_in_a_row = 6;
+  entry.cut_records = 7;
+  entry.cut_delivered = 8;
   EXPECT_EQ(decode(encode(entry, 1), 1), entry);
   entry.previous.reset();
   EXPECT_EQ(decode(encode(entry, 1), 1), entry);

@@ -14,12 +14,11 @@ namespace {
 using catalog::StreamStatus;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kOwnFaultWait{1000};  // between tries of our own disk
-// A batch that waits longer gives its bytes back and is read again.
-constexpr milliseconds kHoldWhileWaiting{1000};
-constexpr milliseconds kSaveAfter{100};
+constexpr milliseconds kOwnFaultWait{1000};      // between tries of our own disk
 constexpr milliseconds kSaveSkippedAfter{5000};  // nothing was delivered, only passed over
 constexpr std::uint32_t kUnsavedBatchesMax = 64;
+
+constexpr const char* kSkipped = "skipped by command";
 
 constexpr const char* kLogTruncated =
     "LogTruncated: offset {} lies beyond the end of the record log, so the log was lost or "
@@ -42,27 +41,36 @@ StreamMachine::StreamMachine(Options options, Start start)
       revision_(start.revision),
       cursor_(start.cursor),
       start_(start.cursor),
+      park_to_(start.park_to),
       end_(start.end),
       read_at_(start.cursor),
       failed_before_(start.failing),
-      saved_cursor_(start.cursor) {
+      saved_(Saved{start.cursor, {}}) {
   if (start.new_destination && status_ == StreamStatus::Error) {
     status_ = StreamStatus::Running;
     last_error_.clear();
   }
-  if (!start.entry) {
-    // Else a next life could not tell that its formatter is another.
-    freeze_next_ = true;
-    return;
+  if (start.entry) {
+    take_over(*start.entry);
+  } else {
+    freeze_next_ = true;  // else a next life could not tell that its formatter is another
   }
-  const JournalEntry& entry = *start.entry;
+  if (start.new_destination) counts_.rejected = counts_.misconfigured = 0;
+  if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
+  if (park_to_) begin_parking();
+}
+
+void StreamMachine::take_over(const JournalEntry& entry) {
   cursor_ = read_at_ = entry.cursor;
-  saved_cursor_ = cursor_;
   previous_ = entry.previous;
   delivered_ = entry.delivered;
   dropped_ = entry.dropped;
+  parked_ = entry.parked;
   losses_ = {entry.aged_out, entry.damaged};
-  revision_ = std::max(start.revision, entry.revision);
+  counts_ = {entry.rejected_in_a_row, entry.misconfigured_in_a_row, entry.cut_records,
+             entry.cut_delivered};
+  saved_ = Saved{cursor_, counts_};
+  revision_ = std::max(revision_, entry.revision);
   if (entry.filter_revision != settings_.filter_revision ||
       entry.render_revision != settings_.render_revision) {
     // What was sent since under the old ids had other bytes.
@@ -100,12 +108,13 @@ void StreamMachine::advance(SteadyTime now) {
   if (status_ == StreamStatus::Disabled) drop_to_ = end_;
   if (drop_to_ && !head_busy()) drop();
   if (running()) check_health(now);
-  if (!running()) {
-    if (!sending()) release_memory();
+  if (!works()) {
+    release_memory();
   } else if (!own_fault_until_) {
-    gather();
-    if (!head_ && may_close(now)) close_next();
-    push_head(now);
+    do {
+      gather();
+      if (!head_ && may_close(now)) close_next();
+    } while (push_head(now));
     gather();
     pass_over_unwanted();
   }
@@ -131,10 +140,11 @@ Actions StreamMachine::timer(SteadyTime now) { return finish(now); }
 
 std::optional<SteadyTime> StreamMachine::wake_at() const {
   std::optional<SteadyTime> at = own_fault_until_;
-  if (running() && !own_fault_until_) {
+  if (running() && !parking() && !own_fault_until_) {
     if (head_ && phase_ == Phase::Ready) {
       if (!reload_) {
         sooner(at, head_->attempts == 0 ? std::max(not_before_, interval_over()) : not_before_);
+        sooner(at, ages_out_at_);
       }
       if (head_->attempts > 0) sooner(at, failure_clock_.reaches(settings_.delivery.error_after));
     } else if (!head_ && !next_.empty() && caught_up()) {
@@ -150,9 +160,9 @@ std::optional<SteadyTime> StreamMachine::wake_at() const {
 std::optional<Offset> StreamMachine::wants_read() const {
   if (own_fault_until_ || stopping_) return std::nullopt;
   if (status_ == StreamStatus::Disabled) return std::nullopt;
-  if (!running()) {
+  if (!works()) {
     // Once, to know how old the oldest waiting record is.
-    const bool look = !sending() && !oldest_stored_ && !peeked_ && cursor_ < end_;
+    const bool look = !head_busy() && !oldest_stored_ && !peeked_ && cursor_ < end_;
     return look ? std::optional(cursor_) : std::nullopt;
   }
   if (reload_) return load_at_;
@@ -163,7 +173,7 @@ std::optional<Offset> StreamMachine::wants_read() const {
 Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, SteadyTime now) {
   const std::optional<Offset> asked = wants_read();
   SLUICE_ASSERT(asked.has_value());
-  const bool looking = !running();
+  const bool looking = !works();
   if (looking) peeked_ = true;
   if (!result) {
     if (looking) return finish(now);
@@ -193,7 +203,7 @@ Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, St
 // ---- Gathering ---------------------------------------------------------------------------------
 
 bool StreamMachine::may_gather() const {
-  if (!running()) return false;
+  if (!works()) return false;
   // One batch ahead, but not behind a destination that fails.
   return !head_ || (head_->loaded && failures_ == 0);
 }
@@ -201,7 +211,14 @@ bool StreamMachine::may_gather() const {
 void StreamMachine::gather() {
   if (carry_.empty() || next_.full || !may_gather()) return;
   const WallTime stored = carry_.chunk->stored;
-  selection_.take(next_, carry_, settings_.limits);
+  const std::uint32_t end = carry_.end;
+  if (const std::optional<Offset> to = gather_to()) {
+    const std::uint64_t first = carry_.chunk->first.value();
+    const std::uint64_t beyond = std::max(next(*to).value(), first + carry_.begin) - first;
+    carry_.end = static_cast<std::uint32_t>(std::min<std::uint64_t>(beyond, end));
+  }
+  selection_.take(next_, carry_, limits());
+  carry_.end = end;
   // Where nothing passes, the age of what is passed over tells how far the stream is behind.
   if (!head_) oldest_stored_ = next_.empty() ? stored : next_.stored;
   if (carry_.empty()) carry_ = {};
@@ -220,20 +237,51 @@ void StreamMachine::gathered(const recordlog::ReadResult& result) {
 
 // With no batch open, records that are not wanted, gaps and losses move the cursor.
 void StreamMachine::pass_over_unwanted() {
-  if (head_ || !next_.empty() || !carry_.empty()) return;
+  if (head_ || !next_.empty()) return;
   losses_.add(std::exchange(next_.before, Losses{}));
-  cursor_ = read_at_;
+  cursor_ = gathering_at();
   if (caught_up()) oldest_stored_.reset();
+  if (park_to_ && cursor_ >= *park_to_) {
+    park_to_.reset();
+    if (!running()) release_memory();
+  }
+}
+
+Offset StreamMachine::gathering_at() const {
+  return carry_.empty() ? read_at_ : plus(carry_.chunk->first, carry_.begin);
+}
+
+// The last record that the next batch may have, if something other than the limits bounds it.
+std::optional<Offset> StreamMachine::gather_to() const {
+  if (park_to_) return Offset{park_to_->value() - 1};
+  if (!parts_.empty()) {
+    const Offset from = next_.empty() ? gathering_at() : next_.records.first;
+    const auto part =
+        std::find_if(parts_.rbegin(), parts_.rend(), [=](Offset last) { return last >= from; });
+    if (part != parts_.rend()) return *part;
+  }
+  return std::nullopt;
+}
+
+connectors::BatchLimits StreamMachine::limits() const {
+  connectors::BatchLimits limits = settings_.limits;
+  if (counts_.cut_records != 0 && !gather_to()) {
+    limits.records_max = std::min(limits.records_max, counts_.cut_records);
+  }
+  return limits;
 }
 
 bool StreamMachine::may_close(SteadyTime now) {
   if (next_.empty()) return false;
   if (!sendable_since_) sendable_since_ = now;
-  if (next_.full) return true;
+  const std::optional<Offset> to = gather_to();
+  if (to && gathering_at() > *to) next_.full = true;
+  if (next_.full || (parking() && caught_up())) return true;
   return caught_up() && now >= linger_over() && now >= interval_over();
 }
 
 void StreamMachine::close_next() {
+  const bool bounded = gather_to() || counts_.cut_records != 0;
   head_ = std::exchange(next_, Batch{});
   phase_ = Phase::Ready;
   sendable_since_.reset();
@@ -242,7 +290,8 @@ void StreamMachine::close_next() {
     ++revision_;
     freeze_next_ = true;
   }
-  head_->must_freeze = !head_->full || freeze_next_;
+  // What a crash forgets must not have decided the cut.
+  head_->must_freeze = !head_->full || bounded || freeze_next_;
   losses_.add(std::exchange(head_->before, Losses{}));
   cursor_ = head_->records.first;
   oldest_stored_ = head_->stored;
@@ -273,8 +322,6 @@ void StreamMachine::begin_loading() {
 }
 
 void StreamMachine::loaded(const recordlog::ReadResult& result) {
-  // Whatever the limits are by now: this very range.
-  constexpr connectors::BatchLimits kNoLimits{~0u, kGiB * kGiB};
   const Offset after = next(head_->records.last);
   Losses& losses = reload_->empty() ? reload_->before : reload_->inside;
   losses.add({result.aged_out, result.damaged});
@@ -287,7 +334,7 @@ void StreamMachine::loaded(const recordlog::ReadResult& result) {
     const std::uint32_t begin = index(load_at_);
     const std::uint32_t end = index(after);
     ChunkPart part{chunk, begin, end};
-    selection_.take(*reload_, part, kNoLimits);
+    selection_.take(*reload_, part, kNoLimits);  // whatever the limits are by now
     if (end < chunk->count()) rest = {chunk, end, chunk->count()};
   }
   load_at_ = std::max(load_at_, result.resume);
@@ -307,6 +354,7 @@ void StreamMachine::finish_loading(ChunkPart rest) {
   head_->joined_bytes = read.joined_bytes;
   head_->memory_bytes = read.memory_bytes;
   head_->stored = read.stored;
+  head_->newest = read.newest;
   head_->inside = read.inside;
   head_->loaded = true;
   oldest_stored_ = head_->stored;
@@ -318,6 +366,7 @@ void StreamMachine::finish_loading(ChunkPart rest) {
 // bytes, so what is there is cut anew under the next revision.
 void StreamMachine::let_go() {
   head_.reset();
+  parts_.clear();
   ++revision_;
   freeze_next_ = true;
   oldest_stored_.reset();
@@ -331,16 +380,25 @@ bool StreamMachine::head_waits(SteadyTime now) const {
   return now < not_before_ || (head_->attempts == 0 && now < interval_over());
 }
 
-void StreamMachine::push_head(SteadyTime now) {
-  if (!head_ || phase_ != Phase::Ready || reload_ || head_waits(now)) return;
+// True: the head is out of the way, without an attempt.
+bool StreamMachine::push_head(SteadyTime now) {
+  if (!head_ || phase_ != Phase::Ready || reload_) return false;
+  if (parking()) {
+    head_->loaded ? park_head(kSkipped, std::nullopt) : begin_loading();
+    return false;
+  }
+  if (age_out(now)) return true;
+  if (head_waits(now)) return false;
   if (head_->must_freeze && !head_->frozen) {
     actions_.freeze = boundary_entry();
     phase_ = Phase::Freezing;
+    freezing_ = {cursor_, counts_};
   } else if (!head_->loaded) {
     begin_loading();
   } else {
     attempt(now);
   }
+  return false;
 }
 
 void StreamMachine::attempt(SteadyTime now) {
@@ -366,91 +424,13 @@ Actions StreamMachine::frozen(const Result<void>& result, SteadyTime now) {
     own_fault_over(now);
     head_->frozen = true;
     freeze_next_ = false;
-    saved_cursor_ = cursor_;
+    saved_ = freezing_;
     save_due_.reset();
     unsaved_batches_ = 0;
   } else {
     own_fault("the stream journal cannot be written: " + result.error().message, now);
   }
   return finish(now);
-}
-
-Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
-  SLUICE_ASSERT(sending());
-  phase_ = Phase::Ready;
-  using namespace connectors;
-  const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
-  if ((abandoned_ || drop_to_) && !delivered) return finish(now);
-  remote_status_ = outcome.remote_status;
-  if (outcome.answered) {
-    answered_took_ = std::chrono::duration_cast<Milliseconds>(now - sent_at_);
-  }
-  if (delivered) {
-    settle(now);
-  } else if (const auto* later = std::get_if<RetryLater>(&outcome.decision)) {
-    retry(*later, now);
-  } else if (const auto* rejected = std::get_if<Rejected>(&outcome.decision)) {
-    fail(fmt::format("the destination refuses the batch {}: {}; make it accept these records, then "
-                     "restart the stream",
-                     head_->records.webhook_id, rejected->reason),
-         now);
-  } else if (const auto* misconfigured = std::get_if<Misconfigured>(&outcome.decision)) {
-    fail(fmt::format("the destination or the stream's settings for it are wrong: {}; mend the "
-                     "destination and restart the stream, or create a new one with the right "
-                     "settings",
-                     misconfigured->reason),
-         now);
-  } else {
-    fail(fmt::format("the destination is gone for good: {}; bring it back and restart the stream, "
-                     "or delete the stream",
-                     std::get<Gone>(outcome.decision).reason),
-         now);
-  }
-  return finish(now);
-}
-
-void StreamMachine::settle(SteadyTime now) {
-  cursor_ = next(head_->records.last);
-  previous_ = head_->records.last;
-  delivered_ += head_->records.records;
-  losses_.add(head_->inside);
-  head_.reset();
-  oldest_stored_.reset();
-  if (!next_.empty()) oldest_stored_ = next_.stored;
-  failures_ = 0;
-  failure_clock_.reset();
-  not_before_ = now;
-  if (!in_error()) set_last_error("");
-  ++unsaved_batches_;
-  sooner(save_due_, now + kSaveAfter);
-}
-
-// RetryLater::first_failed is not looked at: the whole batch goes again.
-void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now) {
-  ++failures_;
-  failure_clock_.start(now);
-  if (status_ != StreamStatus::Running) failure_clock_.hold(now);
-  const Milliseconds wait = retry_wait(settings_.delivery,
-                                       {.failures_in_a_row = failures_,
-                                        .answered_took = answered_took_,
-                                        .retry_after = outcome.after},
-                                       options_.chance());
-  not_before_ = now + wait;
-  if (!in_error()) set_last_error(outcome.reason);
-  if (wait >= kHoldWhileWaiting) {
-    release_memory();
-  } else {
-    forget_gathered();
-  }
-}
-
-void StreamMachine::fail(std::string reason, SteadyTime now) {
-  (status_ == StreamStatus::Paused ? before_pause_ : status_) = StreamStatus::Error;
-  set_last_error(std::move(reason));
-  failures_ = 0;
-  failure_clock_.reset();
-  own_fault_until_.reset();
-  not_before_ = now;
 }
 
 std::optional<SteadyTime> StreamMachine::next_attempt() const {
@@ -460,35 +440,37 @@ std::optional<SteadyTime> StreamMachine::next_attempt() const {
 
 // ---- The journal -------------------------------------------------------------------------------
 
-// A cursor entry would take back the boundary of a batch that is frozen.
 bool StreamMachine::may_save() const {
-  const bool frozen = head_ && (head_->frozen || phase_ == Phase::Freezing);
-  return !frozen && !saving_ && saved_cursor_ != cursor_;
+  const bool freezing = head_ && phase_ == Phase::Freezing;
+  return !freezing && !saving_ && saved_ != Saved{cursor_, counts_};
 }
 
 void StreamMachine::save_cursor(SteadyTime now) {
   if (!may_save()) return;
   if (!save_due_) save_due_ = now + kSaveSkippedAfter;
   if (now < *save_due_ && unsaved_batches_ < kUnsavedBatchesMax && !stopping_) return;
-  actions_.save = cursor_entry();
-  saving_ = true;
-  saved_cursor_ = cursor_;
+  // A cursor entry would take back the boundary of a batch that is frozen.
+  actions_.save = head_ && head_->frozen ? boundary_entry() : entry();
+  saving_ = actions_.save->kind;
+  saved_ = Saved{cursor_, counts_};
   save_due_.reset();
   unsaved_batches_ = 0;
 }
 
 Actions StreamMachine::saved(const Result<void>& result, SteadyTime now) {
   SLUICE_ASSERT(saving_);
-  saving_ = false;
-  // On the way out once is enough: the batches since go again on start.
-  if (!result && !stopping_) {
-    saved_cursor_.reset();
+  const JournalEntry::Kind kind = *std::exchange(saving_, std::nullopt);
+  // A boundary that was frozen since says more than a cursor that was not saved. And on the way out
+  // once is enough: the batches since go again on start.
+  const bool outdated = kind == JournalEntry::Kind::Cursor && head_ && head_->frozen;
+  if (!result && !stopping_ && !outdated) {
+    saved_.reset();
     save_due_ = now + kOwnFaultWait;
   }
   return finish(now);
 }
 
-JournalEntry StreamMachine::cursor_entry() const {
+JournalEntry StreamMachine::entry() const {
   JournalEntry entry;
   entry.stream = options_.stream;
   entry.cursor = cursor_;
@@ -498,13 +480,18 @@ JournalEntry StreamMachine::cursor_entry() const {
   entry.aged_out = losses_.aged_out;
   entry.damaged = losses_.damaged;
   entry.dropped = dropped_;
+  entry.parked = parked_;
+  entry.rejected_in_a_row = counts_.rejected;
+  entry.misconfigured_in_a_row = counts_.misconfigured;
+  entry.cut_records = counts_.cut_records;
+  entry.cut_delivered = counts_.cut_delivered;
   entry.filter_revision = settings_.filter_revision;
   entry.render_revision = settings_.render_revision;
   return entry;
 }
 
 JournalEntry StreamMachine::boundary_entry() const {
-  JournalEntry entry = cursor_entry();
+  JournalEntry entry = this->entry();
   entry.kind = JournalEntry::Kind::Boundary;
   entry.last = head_->records.last;
   entry.records = head_->records.records;
@@ -550,12 +537,14 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       }
       not_before_ = now;
       own_fault_until_.reset();
+      counts_.rejected = counts_.misconfigured = 0;
       break;
     case Command::Disable:
       status_ = StreamStatus::Disabled;
       before_pause_ = StreamStatus::Running;
       forget_failures(now);
       own_fault_until_.reset();
+      park_to_.reset();
       actions_.cancel = sending() && !disabled;
       sooner(save_due_, now);
       break;
@@ -568,6 +557,7 @@ void StreamMachine::forget_failures(SteadyTime now) {
   failures_ = 0;
   failure_clock_.reset();
   answered_took_.reset();
+  counts_.rejected = counts_.misconfigured = 0;
   not_before_ = now;
 }
 
@@ -576,6 +566,7 @@ void StreamMachine::drop() {
   const Offset to = *std::exchange(drop_to_, std::nullopt);
   if (head_) save_due_ = SteadyTime::min();  // its boundary may be in the journal
   head_.reset();
+  parts_.clear();
   reload_.reset();
   if (to > cursor_) {
     dropped_ += to.value() - cursor_.value();
@@ -625,6 +616,15 @@ void StreamMachine::check_health(SteadyTime now) {
   }
 }
 
+void StreamMachine::fail(std::string reason, SteadyTime now) {
+  (status_ == StreamStatus::Paused ? before_pause_ : status_) = StreamStatus::Error;
+  set_last_error(std::move(reason));
+  failures_ = 0;
+  failure_clock_.reset();
+  own_fault_until_.reset();
+  not_before_ = now;
+}
+
 // Nobody outside is to blame: the failure clock stands still until it is over.
 void StreamMachine::own_fault(std::string reason, SteadyTime now) {
   own_fault_until_ = now + kOwnFaultWait;
@@ -657,7 +657,8 @@ Actions StreamMachine::release(SteadyTime now) {
 
 void StreamMachine::release_memory() {
   reload_.reset();
-  if (head_ && head_->loaded && !sending()) {
+  const bool in_use = phase_ == Phase::Sending || phase_ == Phase::Parking;
+  if (head_ && head_->loaded && !in_use) {
     head_->records.runs.clear();
     head_->memory_bytes = 0;
     head_->loaded = false;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -31,12 +32,24 @@ struct Actions {
   // One attempt, within the settings' timeout; then sent(). Unchanged until then.
   const connectors::RecordBatch* send = nullptr;
   bool cancel = false;  // end the attempt under way early; sent() is still to come
+  // These records become dead letters and `behind` the stream's state, in one durable step; then
+  // parked(). Unchanged until then.
+  struct Park {
+    const connectors::RecordBatch* records = nullptr;
+    JournalEntry behind;
+    std::string reason;
+    std::optional<int> status;  // that the destination refused them with
+  };
+  std::optional<Park> park;
 };
 
 // Order of durability: a batch that was cut because nothing more was there is frozen before it is
 // first sent; one cut by size or bytes follows from the cursor, so that a crash cuts it the same
 // way (only a stream's first of all is always frozen). Settling is saved lazily: a crash repeats
 // what was not saved, under the same ids.
+//
+// A refused batch is halved, each half a batch of its own, until the records that are refused alone
+// are known; those are parked.
 class StreamMachine {
  public:
   // What change() may change.
@@ -56,6 +69,8 @@ class StreamMachine {
     Settings settings;
     filters::Evaluator* evaluator = nullptr;  // outlives the machine; unused without a filter
     std::function<double()> chance;           // uniform in [-1, 1]: the jitter
+    std::function<WallTime()> wall;           // for delivery.max_age_s
+    WallTime created;                         // of the stream; max_age_s counts from it at most
   };
   // Where it stood.
   struct Start {
@@ -64,11 +79,12 @@ class StreamMachine {
     std::string last_error;
     std::optional<int> remote_status;
     std::uint32_t revision = 1;
-    std::chrono::seconds failing{0};    // failing_for() of the former process
-    bool new_destination = false;       // `status` came about with another one
-    Offset cursor;                      // where the stream began
-    std::optional<JournalEntry> entry;  // how far it came
-    Offset end;                         // of the log
+    std::chrono::seconds failing{0};     // failing_for() of the former process
+    bool new_destination = false;        // `status` came about with another one
+    Offset cursor;                       // where the stream began
+    std::optional<JournalEntry> entry;   // how far it came
+    Offset end;                          // of the log
+    std::optional<Offset> park_to = {};  // park_to() of the former process
   };
 
   StreamMachine(Options options, Start start);
@@ -80,10 +96,15 @@ class StreamMachine {
   Actions read_done(const Result<recordlog::ReadResult>& result, SteadyTime now);
   Actions frozen(const Result<void>& result, SteadyTime now);
   Actions saved(const Result<void>& result, SteadyTime now);
+  // Conflict: the stream has as many dead letters as it may, which is an Error of the stream.
+  Actions parked(const Result<void>& result, SteadyTime now);
   Actions sent(const connectors::SendOutcome& outcome, SteadyTime now);
   Actions timer(SteadyTime now);
   // Conflict: not possible in this state, and nothing has changed.
   Result<Actions> command(Command command, SteadyTime now);
+  // Gives up the records before `to`, in Paused or Error only (else Conflict): as dead letters, or
+  // dropped and counted.
+  Result<Actions> skip(Offset to, bool park, SteadyTime now);
   // An attempt under way ends under the settings it began with. `new_destination`: records go
   // elsewhere, or there in another way, so that former failures say nothing.
   Actions change(Settings settings, bool new_destination, SteadyTime now);
@@ -106,6 +127,7 @@ class StreamMachine {
   std::optional<int> remote_status() const { return remote_status_; }
   std::uint64_t delivered() const { return delivered_; }
   std::uint64_t dropped() const { return dropped_; }
+  std::uint64_t parked_count() const { return parked_; }
   const Losses& losses() const { return losses_; }
   Offset cursor() const { return cursor_; }
   // What the next process is to be told of all this (Start).
@@ -114,6 +136,7 @@ class StreamMachine {
   const std::string& kept_error() const { return last_error_; }
   std::uint32_t revision() const { return revision_; }
   Offset start() const { return start_; }
+  std::optional<Offset> park_to() const { return park_to_; }
   std::uint32_t settings_revision() const { return settings_.settings_revision; }
   std::chrono::seconds failing_for(SteadyTime now) const { return failure_clock_.elapsed(now); }
   std::optional<SteadyTime> next_attempt() const;  // while it waits after a failure
@@ -126,6 +149,7 @@ class StreamMachine {
     Ready,     // not_before_, its bytes, or nothing
     Freezing,  // frozen()
     Sending,   // sent()
+    Parking,   // parked()
   };
   struct Change {
     Settings settings;
@@ -137,6 +161,11 @@ class StreamMachine {
     return status_ == catalog::StreamStatus::Running && !settings_.unusable.empty();
   }
   bool running() const { return status() == catalog::StreamStatus::Running && !stopping_; }
+  // On a command to park: also while Paused or in Error, and before anything is sent.
+  bool parking() const {
+    return park_to_ && status_ != catalog::StreamStatus::Disabled && !stopping_;
+  }
+  bool works() const { return running() || parking(); }
   bool in_error() const {  // now, or once the pause is over
     const bool paused = status_ == catalog::StreamStatus::Paused;
     return (paused ? before_pause_ : status_) == catalog::StreamStatus::Error;
@@ -144,6 +173,7 @@ class StreamMachine {
   bool sending() const { return head_ && phase_ == Phase::Sending; }
   bool head_busy() const { return head_ && phase_ != Phase::Ready; }
 
+  void take_over(const JournalEntry& entry);
   void advance(SteadyTime now);
   Actions finish(SteadyTime now);
 
@@ -155,7 +185,10 @@ class StreamMachine {
   bool may_close(SteadyTime now);
   void close_next();
   void forget_gathered();
-  bool caught_up() const { return carry_.empty() && read_at_ >= end_; }
+  Offset gathering_at() const;
+  std::optional<Offset> gather_to() const;
+  connectors::BatchLimits limits() const;
+  bool caught_up() const { return gathering_at() >= end_; }
 
   // Reading the head's very records again.
   void begin_loading();
@@ -165,16 +198,28 @@ class StreamMachine {
 
   // The head's way out.
   bool head_waits(SteadyTime now) const;
-  void push_head(SteadyTime now);
+  bool push_head(SteadyTime now);
   void attempt(SteadyTime now);
-  void settle(SteadyTime now);
+  void confirm(SteadyTime now);
+  void confirm_up_to(std::uint32_t record, SteadyTime now);
+  void succeeded(SteadyTime now);
+  void pass_head(SteadyTime now);
+  void split_head(std::uint32_t records);
+  void note_delivered(std::uint32_t records);
   void retry(const connectors::RetryLater& outcome, SteadyTime now);
+  void rejected(const connectors::Rejected& outcome, int status, SteadyTime now);
+  void refused_alone(const connectors::Rejected& outcome, int status, SteadyTime now);
+  void misconfigured(const std::string& reason, SteadyTime now);
+  void begin_parking();
+  void park_head(std::string reason, std::optional<int> status);
+  bool age_out(SteadyTime now);
+  void note_age(SteadyTime now);
   void fail(std::string reason, SteadyTime now);
   void release_memory();
 
   void save_cursor(SteadyTime now);
   bool may_save() const;
-  JournalEntry cursor_entry() const;
+  JournalEntry entry() const;
   JournalEntry boundary_entry() const;
 
   void apply_change(SteadyTime now);
@@ -205,10 +250,12 @@ class StreamMachine {
   std::optional<Offset> previous_;
   std::uint64_t delivered_ = 0;
   std::uint64_t dropped_ = 0;
+  std::uint64_t parked_ = 0;
   Losses losses_;
   Offset start_;
   // What lies before it is dropped, once the attempt under way has ended.
   std::optional<Offset> drop_to_;
+  std::optional<Offset> park_to_;  // what lies before it becomes dead letters
 
   Offset end_;       // of the log, as far as known
   Offset read_at_;   // where gathering reads on; everything before is in head_, next_, carry_
@@ -220,7 +267,9 @@ class StreamMachine {
   Phase phase_ = Phase::Ready;
   std::optional<Batch> reload_;  // head_'s records as they are read again, from load_at_ on
   Offset load_at_;
-  Batch next_;                // gathers behind it
+  Batch next_;  // gathers behind it
+  // Of a refused batch: the last offsets of its parts that are still to be sent, the next one last.
+  std::vector<Offset> parts_;
   bool freeze_next_ = false;  // the journal does not know revision_ and formatter yet
   std::optional<SteadyTime> sendable_since_;  // next_, for the linger
   std::optional<SteadyTime> last_begin_;      // of a batch, for the interval
@@ -229,14 +278,30 @@ class StreamMachine {
   SteadyTime sent_at_;
   std::optional<Milliseconds> answered_took_;
   std::uint32_t failures_ = 0;  // in a row
+  struct Counts {               // what is saved with the cursor
+    std::uint16_t rejected = 0;
+    std::uint16_t misconfigured = 0;
+    std::uint32_t cut_records = 0;
+    std::uint16_t cut_delivered = 0;
+    friend bool operator==(const Counts&, const Counts&) = default;
+  };
+  Counts counts_;
+  bool refused_ = false;                   // what is being parked was; else skipped
+  std::optional<SteadyTime> ages_out_at_;  // the head, by delivery.max_age_s
   FailureClock failure_clock_;
   const std::chrono::seconds failed_before_;
 
   std::optional<SteadyTime> own_fault_until_;  // disk or journal failed: all stands still
   bool own_error_ = false;                     // last_error_ is about that
 
-  std::optional<Offset> saved_cursor_;  // in the newest entry appended; none if that failed
-  bool saving_ = false;
+  struct Saved {
+    Offset cursor;
+    Counts counts;
+    friend bool operator==(const Saved&, const Saved&) = default;
+  };
+  std::optional<Saved> saved_;  // in the newest entry appended; none if that failed
+  Saved freezing_;
+  std::optional<JournalEntry::Kind> saving_;  // saved() is to come
   std::uint32_t unsaved_batches_ = 0;
   std::optional<SteadyTime> save_due_;
 

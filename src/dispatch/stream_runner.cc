@@ -42,6 +42,7 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
       attempts_gone(attempt_counter(m, "gone")),
       records(m.counter("sluice_delivery_records_total", "Records delivered.")),
       bytes(m.counter("sluice_delivery_bytes_total", "Bytes of the records delivered.")),
+      parked(m.counter("sluice_delivery_parked_records_total", "Records parked as dead letters.")),
       seconds(m.histogram_s("sluice_delivery_seconds", "Time of one attempt.")),
       running(stream_gauge(m, "running")),
       paused(stream_gauge(m, "paused")),
@@ -68,6 +69,13 @@ Gauge& DispatchMetrics::streams(StreamStatus status) {
   return running;
 }
 
+std::optional<JournalEntry> Shared::recovered(StreamId stream) const {
+  const auto found = parked_states.find(stream);
+  std::optional<JournalEntry> parked;
+  if (found != parked_states.end()) parked = found->second;
+  return further(journal->recovered(stream), parked);
+}
+
 bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
   const MutexLock lock(mutex_);
   while (count_ > 0) {
@@ -85,16 +93,18 @@ StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
       reads_(reads),
       random_(std::random_device{}()),
       timer_(loop),
-      catalog_has_{
-          row.status, row.status_before_pause, row.last_error, row.remote_status, row.revision,
-          row.start,  row.applied_revision,    row.failing_s},
+      catalog_has_{row.status,     row.status_before_pause,
+                   row.last_error, row.remote_status,
+                   row.revision,   row.start,
+                   row.park_to,    row.applied_revision,
+                   row.failing_s},
       in_error_(row.status == StreamStatus::Error) {
   StreamSnapshot& snapshot = published_.snapshot;
   snapshot.status = row.status;
   snapshot.last_error = row.last_error;
   snapshot.remote_status = row.remote_status;
   snapshot.next_offset = row.start;
-  if (const auto entry = shared_->journal->recovered(id_)) {
+  if (const auto entry = shared_->recovered(id_)) {
     snapshot.next_offset = std::max(row.start, entry->cursor);
     snapshot.delivered = entry->delivered;
     snapshot.aged_out = entry->aged_out;
@@ -124,6 +134,8 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
           .settings = std::move(setup.settings),
           .evaluator = &evaluator,
           .chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); },
+          .wall = [this] { return shared_->clock.now(); },
+          .created = row.created,
       },
       StreamMachine::Start{
           .status = row.status,
@@ -134,8 +146,9 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
           .failing = std::chrono::seconds(row.failing_s),
           .new_destination = row.destination_revision > row.applied_revision,
           .cursor = row.start,
-          .entry = shared_->journal->recovered(id_),
+          .entry = shared_->recovered(id_),
           .end = shared_->log.end(organisation_),
+          .park_to = row.park_to,
       });
   handle(machine_->begin(now()));
 }
@@ -185,6 +198,15 @@ Result<void> StreamRunner::command(Command command) {
   return {};
 }
 
+Result<void> StreamRunner::skip(Offset to, bool park) {
+  if (removed_) return Error{ErrorCode::NotFound, "the stream has been deleted"};
+  handle(machine_->records_ready(shared_->log.end(organisation_), now()));
+  auto actions = machine_->skip(to, park, now());
+  if (!actions) return actions.error();
+  handle(std::move(*actions));
+  return {};
+}
+
 void StreamRunner::stop() { handle(machine_->stop(now())); }
 
 void StreamRunner::abandon() { handle(machine_->abandon(now())); }
@@ -201,6 +223,14 @@ void StreamRunner::remove(Journal::Done done) {
   entry.stream = id_;
   entry.kind = JournalEntry::Kind::Removed;
   shared_->journal->append(entry, std::move(done));
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([shared = shared_, id = id_] {
+    if (auto forgotten = shared->dead_letters.forget(id); !forgotten) {
+      logging::warn("a deleted stream's dead letters cannot be removed",
+                    {{"stream", id.value()}, {"error", forgotten.error().message}});
+    }
+    shared->catalog_writes.done();
+  });
 }
 
 // The attempt begins last: it may end before this returns.
@@ -208,6 +238,7 @@ void StreamRunner::handle(Actions actions) {
   if (removed_) return;
   if (actions.freeze) append(*actions.freeze, &StreamMachine::frozen);
   if (actions.save) append(*actions.save, &StreamMachine::saved);
+  if (actions.park) park(std::move(*actions.park));
   if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
   account();
   publish();
@@ -225,6 +256,34 @@ void StreamRunner::append(const JournalEntry& entry,
       if (self->removed_) return;
       self->handle((*self->machine_.*event)(result, self->now()));
     });
+  });
+}
+
+// The batch stays as it is until the machine hears of it, and the machine while `self` does.
+void StreamRunner::park(Actions::Park park) {
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([self = shared_from_this(), park = std::move(park)] {
+    Shared& shared = *self->shared_;
+    std::vector<catalog::DeadLetter> letters;
+    for (const connectors::RecordRun& run : park.records->runs) {
+      for (std::uint32_t i = run.begin; i < run.end; ++i) {
+        letters.push_back({.offset = plus(run.chunk->first, i),
+                           .record_id = run.chunk->columns[i].id,
+                           .kind = run.chunk->kind,
+                           .parked = shared.clock.now(),
+                           .reason = park.reason,
+                           .status = park.status,
+                           .record = std::string(run.chunk->record(i))});
+      }
+    }
+    const JournalSlot state = encode(park.behind, kParkedSequence);
+    Result<void> result =
+        shared.dead_letters.park(self->id_, letters, {state.data(), state.size()});
+    if (result) shared.metrics.parked.add(static_cast<double>(letters.size()));
+    boost::asio::post(self->loop_, [self, result = std::move(result)] {
+      if (!self->removed_) self->handle(self->machine_->parked(result, self->now()));
+    });
+    shared.catalog_writes.done();
   });
 }
 
@@ -326,6 +385,7 @@ StreamSnapshot StreamRunner::snapshot() const {
     published = published_;
   }
   StreamSnapshot& snapshot = published.snapshot;
+  snapshot.dead_letters = shared_->dead_letters.count(id_);
   const Offset end = shared_->log.end(organisation_);
   if (end > snapshot.next_offset) snapshot.lag_records = end.value() - snapshot.next_offset.value();
   if (published.oldest_stored) {
@@ -339,10 +399,15 @@ StreamSnapshot StreamRunner::snapshot() const {
 
 StreamRunner::CatalogState StreamRunner::catalog_state() const {
   const auto failing = machine_->failing_for(now()) / kFailingStep * kFailingStep;
-  return {machine_->kept_status(),       machine_->before_pause(),
-          machine_->kept_error(),        machine_->remote_status(),
-          machine_->revision(),          machine_->start(),
-          machine_->settings_revision(), static_cast<std::uint32_t>(failing.count())};
+  return {machine_->kept_status(),
+          machine_->before_pause(),
+          machine_->kept_error(),
+          machine_->remote_status(),
+          machine_->revision(),
+          machine_->start(),
+          machine_->park_to(),
+          machine_->settings_revision(),
+          static_cast<std::uint32_t>(failing.count())};
 }
 
 void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
@@ -381,6 +446,7 @@ void StreamRunner::write_catalog() {
     row.remote_status = state.remote_status;
     row.revision = state.revision;
     row.start = state.start;
+    row.park_to = state.park_to;
     row.applied_revision = state.applied_revision;
     row.failing_s = state.failing_s;
     const auto updated = shared.catalog.update_stream(row, shared.clock.now());

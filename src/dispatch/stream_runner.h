@@ -10,6 +10,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -17,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/dead_letters.h"
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
@@ -33,7 +35,7 @@ struct DispatchMetrics {
 
   Counter attempts_delivered, attempts_retry, attempts_rejected, attempts_misconfigured,
       attempts_gone;
-  Counter records, bytes;
+  Counter records, bytes, parked;
   Histogram seconds;
   Gauge running, paused, error, disabled;
   Gauge in_flight_bytes;
@@ -68,6 +70,7 @@ struct Shared {
         clock(dependencies.clock),
         log(dependencies.log),
         catalog(dependencies.catalog),
+        dead_letters(dependencies.dead_letters),
         catalog_pool(dependencies.catalog_pool),
         find_connector(dependencies.find_connector),
         journal(std::move(journal_in)),
@@ -77,9 +80,14 @@ struct Shared {
   const Clock& clock;
   recordlog::RecordLog& log;
   catalog::Catalog& catalog;
+  catalog::DeadLetters& dead_letters;
   WorkerPool& catalog_pool;
   const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type);
   const std::unique_ptr<Journal> journal;
+  // Where the process before left the stream: the journal's entry, or the dead letters' state if
+  // that is further.
+  std::optional<JournalEntry> recovered(StreamId stream) const;
+  std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   Pending streams;                             // that have not stopped
@@ -112,6 +120,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   void read();
   void release_memory();
   Result<void> command(Command command);
+  Result<void> skip(Offset to, bool park);
   void change(const catalog::Stream& changed, const connectors::ConnectorContext& context);
   void stop();
   void abandon();
@@ -134,6 +143,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
     std::optional<int> remote_status;
     std::uint32_t revision = 1;
     Offset start;
+    std::optional<Offset> park_to;
     std::uint32_t applied_revision = 0;
     std::uint32_t failing_s = 0;
     friend bool operator==(const CatalogState&, const CatalogState&) = default;
@@ -142,6 +152,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   void handle(Actions actions);
   void append(const JournalEntry& entry,
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
+  void park(Actions::Park park);
   void send(const connectors::RecordBatch& batch);
   void on_sent(const connectors::SendOutcome& outcome);
   void queue_read();

@@ -26,6 +26,9 @@ class Script {
     options.settings.render_revision = 1;
     options.evaluator = &evaluator;
     options.chance = [] { return 0.0; };
+    options.wall = [this] {
+      return WallTime{std::chrono::duration_cast<Milliseconds>(now.time_since_epoch()).count()};
+    };
     start.entry = cursor_at(Offset{0});
   }
 
@@ -59,6 +62,12 @@ class Script {
   std::string save_failed() { return did(machine->saved(Error{ErrorCode::Io, "disk full"}, now)); }
   std::string sent(connectors::Decision decision, int status = 200, bool answered = true) {
     return did(machine->sent({std::move(decision), status, answered}, now));
+  }
+  std::string parked(Result<void> result = {}) { return did(machine->parked(result, now)); }
+  std::string skip(std::uint64_t to, bool park) {
+    auto actions = machine->skip(Offset{to}, park, now);
+    if (!actions) return std::string("refused");
+    return did(std::move(*actions));
   }
   std::string delivered() { return sent(connectors::Delivered{}); }
   std::string failed(std::string reason = "503") {
@@ -113,6 +122,8 @@ class Script {
   SteadyTime now{std::chrono::seconds(1'000'000)};
   std::optional<StreamMachine> machine;
   std::optional<JournalEntry> freezing;
+  std::optional<JournalEntry> saving;
+  std::optional<Actions::Park> parking;
   const connectors::RecordBatch* sending = nullptr;
 
  private:
@@ -143,8 +154,15 @@ class Script {
       join(all, fmt::format("freeze {}-{}", freezing->cursor.value(), freezing->last.value()));
     }
     if (actions.save) {
-      EXPECT_EQ(actions.save->kind, JournalEntry::Kind::Cursor);
-      join(all, fmt::format("save {}", actions.save->cursor.value()));
+      saving = actions.save;
+      const bool boundary = saving->kind == JournalEntry::Kind::Boundary;
+      join(all, fmt::format("save {}{}", saving->cursor.value(),
+                            boundary ? fmt::format("-{}", saving->last.value()) : ""));
+    }
+    if (actions.park) {
+      parking = actions.park;
+      join(all, fmt::format("park {}-{}", parking->records->first.value(),
+                            parking->records->last.value()));
     }
     if (actions.send != nullptr) {
       sending = actions.send;

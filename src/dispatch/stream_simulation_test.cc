@@ -205,7 +205,7 @@ class Simulation {
     if (dice == 7) outcome = {RetryLater{"503", Milliseconds(random_() % 9000), 0}, 503, true};
     if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
     if (dice == 9) {
-      outcome = {one_in(2) ? Decision{Rejected{"400"}} : Decision{Misconfigured{"401"}}, 400, true};
+      outcome = {one_in(2) ? Decision{Gone{"410"}} : Decision{Misconfigured{"401"}}, 400, true};
     }
     if (dice <= 5) {
       acknowledge(batch);

@@ -7,9 +7,9 @@
 
 namespace sluice::server {
 
-// The directory that holds everything: log/, journal/, catalog.db, quarantine.db, token.key, and
-// two files of its own: LOCK (one server a directory) and installation (the identity sent in
-// X-Sluice-Hops).
+// The directory that holds everything: log/, journal/, catalog.db, quarantine.db, dead-letters.db,
+// token.key, and two files of its own: LOCK (one server a directory) and installation (the identity
+// sent in X-Sluice-Hops).
 class DataDirectory {
  public:
   // Makes what is missing, readable by its owner alone, and takes the lock. Conflict: another
@@ -32,6 +32,9 @@ class DataDirectory {
 inline std::string log_directory(const std::string& data_dir) { return data_dir + "/log"; }
 inline std::string journal_directory(const std::string& data_dir) { return data_dir + "/journal"; }
 inline std::string catalog_path(const std::string& data_dir) { return data_dir + "/catalog.db"; }
+inline std::string dead_letters_path(const std::string& data_dir) {
+  return data_dir + "/dead-letters.db";
+}
 inline std::string quarantine_path(const std::string& data_dir) {
   return data_dir + "/quarantine.db";
 }

@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/worker_pool.h"
 #include "catalog/catalog.h"
+#include "catalog/dead_letters.h"
 #include "catalog/registry.h"
 #include "catalog/secret_box.h"
 #include "connectors/connector.h"
@@ -107,6 +108,7 @@ struct Server::Graph {
   std::unique_ptr<catalog::SecretBox> secrets;
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<catalog::Quarantine> quarantine;
+  std::unique_ptr<catalog::DeadLetters> dead_letters;
   std::unique_ptr<recordlog::LocalLog> log;
   connectors::inspector::Store inspector{metrics};
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
@@ -143,6 +145,9 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
                                                     settings.quarantine_bytes_max, metrics);
   if (!opened_quarantine) return opened_quarantine.error();
   quarantine = std::move(*opened_quarantine);
+  auto opened_letters = catalog::open_dead_letters(dead_letters_path(settings.data_dir), {});
+  if (!opened_letters) return opened_letters.error();
+  dead_letters = std::move(*opened_letters);
 
   recordlog::LocalSettings log_settings;
   log_settings.directory = log_directory(settings.data_dir);
@@ -167,8 +172,8 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
   auto opened = dispatch::Dispatch::open(
-      dispatch_settings, {threads, posix_file_system(), clock, *log, *catalog, *catalog_pool,
-                          metrics, connector_contexts});
+      dispatch_settings, {threads, posix_file_system(), clock, *log, *catalog, *dead_letters,
+                          *catalog_pool, metrics, connector_contexts});
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 
@@ -208,7 +213,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
                     .login_tries_max = settings.login_tries_max},
       api::Dependencies{threads, clock, *catalog, *registry, *application_tokens, *catalog_pool,
                         *dispatch, *log, *ingest, metrics, connectors::connector_table(),
-                        connector_contexts, *quarantine},
+                        connector_contexts, *quarantine, *dead_letters},
       *key, *std::move(issuers));
 
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);

@@ -111,7 +111,8 @@ def test_a_retry_is_the_same_batch(sluice, receivers):
 def test_a_refusal_stops_the_stream_with_its_reason(sluice, receivers, status):
     answers = iter([status])
     target = receivers(answer=lambda delivery: next(answers, 200))
-    stream = sluice.create_stream(target.url)
+    stream = sluice.create_stream(target.url, delivery={"on_rejected": "halt",
+                                                        "misconfigured_in_a_row": 1})
     sluice.ingest("events", [event(1)])
     wait_until(lambda: sluice.stream(stream["id"])["status"]["id"] == 3)
     shown = sluice.stream(stream["id"])

@@ -121,8 +121,9 @@ def test_a_page_is_bounded_in_bytes(sluice):
 
 def test_a_search_that_runs_out_of_time_says_how_far_it_came(start):
     sluice = start(settings="[limits]\nscan_ms_max = 0\n")
-    for i in range(3):  # a chunk each
-        store(sluice, "events", [event(2 * i), event(2 * i + 1)])
+    long = {"description": "x" * 20_000}
+    for i in range(3):  # a chunk each, too large to be read with another
+        store(sluice, "events", [event(2 * i) | long, event(2 * i + 1) | long])
     none = [{"field": "event_type_id", "value": 77}]
     page = browse(sluice, kind="event", filters=none)
     assert page["items"] == [] and page["complete"] is False

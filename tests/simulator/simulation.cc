@@ -72,14 +72,17 @@ void Simulation::step() {
     case 10: stream.hear_of_journal(); break;
     case 11:
     case 12:
-    case 13: stream.answer(false); break;
+    case 13:
+      stream.answer(false);
+      stream.hear_of_parking(false);
+      break;
     case 14:
     case 15:
       world_.clock.advance(
           std::chrono::milliseconds(world_.below(world_.one_in(10) ? 100'000 : 500)));
       for (const auto& each : streams_) each->pass_time();
       break;
-    case 16: stream.command(); break;
+    case 16: world_.one_in(4) ? stream.skip() : stream.command(); break;
     case 17:
       if (world_.one_in(3)) stream.change_settings();
       if (world_.one_in(2)) stream.hear_of_change();

@@ -34,6 +34,8 @@ Stream::Stream(World& world, StreamId id, std::size_t ledger)
   if (world.one_in(2)) first.delivery.linger = Milliseconds(world.below(2000));
   if (world.one_in(3)) first.delivery.interval = Milliseconds(world.below(2000));
   if (world.one_in(2)) first.want = {{0, 1, 2}, world.one_in(2)};
+  if (world.one_in(3)) poison_ = static_cast<std::int64_t>(world.below(6));
+  if (world.one_in(4)) first.delivery.rejected_in_a_row = 0;
   settings_[0] = first;
 }
 
@@ -78,7 +80,9 @@ void Stream::begin() {
           .organisation = organisation(),
           .settings = machine_settings(revision),
           .evaluator = &world_.evaluator,
-          .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; }},
+          .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; },
+          .wall = [this] { return world_.clock.now(); },
+          .created = {}},
       dispatch::StreamMachine::Start{
           .status = state_.status,
           .before_pause = state_.before_pause,
@@ -88,8 +92,9 @@ void Stream::begin() {
           .failing = state_.failing,
           .new_destination = settings.destination_revision > state_.applied_revision,
           .cursor = state_.start,
-          .entry = world_.journal->recovered(id_),
-          .end = told_end_});
+          .entry = dispatch::further(world_.journal->recovered(id_), parked_state_),
+          .end = told_end_,
+          .park_to = state_.park_to});
   heard_revision_ = revision;
   const Offset cursor = machine_->cursor();
   require(cursor >= confirmed_, "the cursor went back past a confirmed batch");
@@ -101,6 +106,8 @@ void Stream::begin() {
 void Stream::end() {
   if (sending_ != nullptr && world_.one_in(2)) receive(*sending_);
   sending_ = nullptr;
+  if (parking_ && world_.one_in(2)) store_letters();
+  parking_.reset();
   machine_.reset();
   reader_.reset();
   writing_.clear();
@@ -114,6 +121,10 @@ void Stream::take(dispatch::Actions actions, Offset floor) {
   }
   if (actions.freeze) writing_.push_back({*actions.freeze, true});
   if (actions.save) writing_.push_back({*actions.save, false});
+  if (actions.park) {
+    require(!parking_ && sending_ == nullptr, "it parks what is still on its way");
+    parking_ = std::move(actions.park);
+  }
   if (actions.send == nullptr) return;
   require(sending_ == nullptr, "two attempts at a time");
   sending_ = actions.send;
@@ -176,22 +187,99 @@ void Stream::hear_of_journal() {
 void Stream::answer(bool honest) {
   if (sending_ == nullptr) return;
   using namespace connectors;
-  const std::uint64_t dice = honest ? 0 : world_.below(12);
-  if (dice <= 6) receive(*sending_);
+  if (poisoned(*sending_)) return refuse();
+  const std::uint64_t dice = honest ? 0 : world_.below(13);
+  if (dice <= 6 || dice == 12) receive(*sending_);
   SendOutcome outcome{Delivered{}, 200, true};
   if (dice == 6) outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
   if (dice == 7) outcome = {RetryLater{"503", Milliseconds(world_.below(9000)), 0}, 503, true};
   if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
-  if (dice == 9) outcome = {Rejected{"400"}, 400, true};
+  if (dice == 9) return refuse();
   if (dice == 10) outcome = {Misconfigured{"401"}, 401, true};
   if (dice == 11) outcome = {Gone{"410"}, 410, true};
   Offset floor = machine_->cursor();
-  if (dice <= 5) {
-    acknowledge(*sending_);
-    floor = settled_in_this_life_ = next(sending_->last);
+  if (dice <= 5) floor = acknowledge(*sending_, sending_->records);
+  if (dice == 12) {
+    const auto taken = static_cast<std::uint32_t>(world_.below(sending_->records));
+    outcome = {RetryLater{"took a part", {}, taken}, 200, true};
+    floor = std::max(floor, acknowledge(*sending_, taken));
   }
   sending_ = nullptr;
   take(machine_->sent(outcome, now()), floor);
+}
+
+bool Stream::poisoned(const connectors::RecordBatch& batch) const {
+  for (const connectors::RecordRun& run : batch.runs) {
+    for (std::uint32_t i = run.begin; i < run.end; ++i) {
+      if (is_poison(ledger().records[static_cast<std::size_t>(run.chunk->columns[i].id)])) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// All of it, or the first bad record by name.
+void Stream::refuse() {
+  connectors::Rejected refused{"no", {}};
+  Offset floor = machine_->cursor();
+  if (world_.one_in(3)) {
+    std::uint32_t taken = 0;
+    for (const connectors::RecordRun& run : sending_->runs) {
+      for (std::uint32_t i = run.begin; i < run.end && !refused.record; ++i, ++taken) {
+        const auto number = static_cast<std::size_t>(run.chunk->columns[i].id);
+        if (is_poison(ledger().records[number])) refused.record = taken;
+      }
+    }
+    if (refused.record) floor = std::max(floor, acknowledge(*sending_, *refused.record));
+  }
+  sending_ = nullptr;
+  take(machine_->sent({refused, world_.one_in(3) ? 413 : 400, true}, now()), floor);
+}
+
+// What the dead letters' one transaction does.
+void Stream::store_letters() {
+  for (const connectors::RecordRun& run : parking_->records->runs) {
+    for (std::uint32_t i = run.begin; i < run.end; ++i) {
+      const Offset offset = check_record(run, i);
+      parked_.insert(offset);
+      missing_.erase(offset);
+    }
+  }
+  require(!parked_state_ || parked_state_->cursor <= parking_->behind.cursor,
+          "the dead letters' state goes back");
+  parked_state_ = parking_->behind;
+  confirmed_ = std::max(confirmed_, parked_state_->cursor);
+}
+
+void Stream::hear_of_parking(bool honest) {
+  if (!parking_) return;
+  Result<void> result;
+  Offset floor = machine_->cursor();
+  if (!honest && world_.one_in(6)) {
+    result = Error{world_.one_in(2) ? ErrorCode::Io : ErrorCode::Conflict, "injected"};
+  } else {
+    store_letters();
+    floor = settled_in_this_life_ = next(parking_->records->last);
+  }
+  parking_.reset();
+  take(machine_->parked(result, now()), floor);
+}
+
+// Up to somewhere records are given up.
+void Stream::skip() {
+  hear_of_end();
+  const Offset cursor = machine_->cursor();
+  const Offset to{world_.below(told_end_.value() + 1)};
+  const bool park = world_.one_in(2);
+  auto actions = machine_->skip(to, park, now());
+  if (!actions) return;
+  if (!park && to > cursor) {
+    missing_.erase(missing_.begin(), missing_.lower_bound(to));
+    was_disabled_ = true;
+  }
+  take(std::move(*actions), std::max(cursor, machine_->cursor()));
+  write_catalog();
 }
 
 void Stream::pass_time() {
@@ -221,9 +309,9 @@ void Stream::command(Command command) {
 }
 
 void Stream::write_catalog() {
-  state_ = {machine_->kept_status(),       machine_->before_pause(),    machine_->kept_error(),
-            machine_->remote_status(),     machine_->revision(),        machine_->start(),
-            machine_->settings_revision(), machine_->failing_for(now())};
+  state_ = {machine_->kept_status(),   machine_->before_pause(),      machine_->kept_error(),
+            machine_->remote_status(), machine_->revision(),          machine_->start(),
+            machine_->park_to(),       machine_->settings_revision(), machine_->failing_for(now())};
 }
 
 void Stream::change_settings() {
@@ -280,6 +368,8 @@ bool Stream::settle_down() {
     hear_of_journal();
   } else if (sending_ != nullptr) {
     answer(true);
+  } else if (parking_) {
+    hear_of_parking(true);
   } else if (machine_->wake_at()) {
     if (*machine_->wake_at() > now()) world_.clock.advance_to(*machine_->wake_at());
     pass_time();
@@ -298,7 +388,12 @@ void Stream::check_end() {
   require(std::max(recovered_, confirmed_) == machine_->cursor(),
           "the journal does not know where it stands");
   if (settings_changed_ || was_disabled_) return;
-  require(machine_->delivered() == delivered_.size(), "it counted wrong");
+  require(machine_->parked_count() == parked_.size(), "it counted the dead letters wrong");
+  // What a crash had it send again may have been refused then.
+  const auto parked = [this](Offset offset) { return parked_.contains(offset); };
+  const auto twice = std::count_if(delivered_.begin(), delivered_.end(), parked);
+  require(machine_->delivered() + static_cast<std::uint64_t>(twice) == delivered_.size(),
+          "it counted wrong");
 }
 
 // ---- The promises ------------------------------------------------------------------------------
@@ -325,8 +420,11 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
   require(last == batch.last && records == batch.records, "the batch is not what it says");
   require(records <= applied().limits.records_max, "the batch is too large");
 
-  const auto at = delivered_.lower_bound(batch.first);
-  const auto before = at == delivered_.begin() ? std::nullopt : std::optional(*std::prev(at));
+  std::optional<Offset> before;
+  for (const std::set<Offset>* settled : {&delivered_, &parked_}) {
+    const auto at = settled->lower_bound(batch.first);
+    if (at != settled->begin()) before = std::max(before, std::optional(*std::prev(at)));
+  }
   const bool exact = !settings_changed_ && !was_disabled_;
   require(exact ? batch.previous == before : batch.previous <= before, "wrong X-Sluice-Previous");
 }
@@ -354,13 +452,19 @@ void Stream::receive(const connectors::RecordBatch& batch) {
   require(is_new || known->second == sending_body_, "one id stands for two bodies");
 }
 
-void Stream::acknowledge(const connectors::RecordBatch& batch) {
+// The first `records` of it; returns how far that confirms the stream.
+Offset Stream::acknowledge(const connectors::RecordBatch& batch, std::uint32_t records) {
   for (const connectors::RecordRun& run : batch.runs) {
-    for (std::uint32_t i = run.begin; i < run.end; ++i) {
-      delivered_.insert(plus(run.chunk->first, i));
-      missing_.erase(plus(run.chunk->first, i));
+    for (std::uint32_t i = run.begin; i < run.end && records > 0; ++i, --records) {
+      const Offset offset = plus(run.chunk->first, i);
+      require(!is_poison(ledger().records[static_cast<std::size_t>(run.chunk->columns[i].id)]),
+              "the simulator took a poisoned record");
+      delivered_.insert(offset);
+      missing_.erase(offset);
+      settled_in_this_life_ = next(offset);
     }
   }
+  return settled_in_this_life_;
 }
 
 }  // namespace sluice::simulator

@@ -29,6 +29,8 @@ class Stream {
   void write_journal();
   void hear_of_journal();
   void answer(bool honest);
+  void hear_of_parking(bool honest);
+  void skip();
   void pass_time();
   void command();
   void change_settings();
@@ -57,6 +59,7 @@ class Stream {
     std::optional<int> remote_status;
     std::uint32_t revision = 1;
     Offset start;
+    std::optional<Offset> park_to;
     std::uint32_t applied_revision = 0;
     std::chrono::seconds failing{0};
   };
@@ -82,7 +85,11 @@ class Stream {
   void check_attempt(const connectors::RecordBatch& batch);
   Offset check_record(const connectors::RecordRun& run, std::uint32_t index);
   void receive(const connectors::RecordBatch& batch);
-  void acknowledge(const connectors::RecordBatch& batch);
+  Offset acknowledge(const connectors::RecordBatch& batch, std::uint32_t records);
+  bool is_poison(const Record& record) const { return record.endpoint_id == poison_; }
+  bool poisoned(const connectors::RecordBatch& batch) const;
+  void refuse();
+  void store_letters();
   void require(bool holds, std::string_view promise) const;
 
   World& world_;
@@ -102,12 +109,16 @@ class Stream {
   std::deque<Written> written_;  // on its way back
   const connectors::RecordBatch* sending_ = nullptr;
   std::string sending_body_;
+  std::optional<dispatch::Actions::Park> parking_;  // on its way to the dead letters
   Offset settled_in_this_life_;
 
   Offset recovered_;            // cursor that this process began with
   Offset confirmed_;            // cursor of the entries that the journal called durable
   std::set<Offset> missing_;    // acknowledged to the sender, wanted, and still to arrive
   std::set<Offset> delivered_;  // and known to be
+  std::set<Offset> parked_;     // stored as dead letters
+  std::optional<dispatch::JournalEntry> parked_state_;  // with them
+  std::optional<std::int64_t> poison_;         // endpoint whose records the destination refuses
   std::map<std::string, std::string> bodies_;  // by webhook-id
   bool settings_changed_ = false;
   bool was_disabled_ = false;

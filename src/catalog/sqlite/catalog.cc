@@ -18,7 +18,7 @@ constexpr std::string_view kStreamColumns =
     "id, organisation_id, name, type, destination, delivery, relation_resolution, historic, "
     "status, status_before_pause, last_error, remote_status, start_offset, revision, created_ms, "
     "updated_ms, filters, labels, filter_revision, render_revision, settings_revision, "
-    "destination_revision, applied_revision, failing_s";
+    "destination_revision, applied_revision, failing_s, park_to IS NULL, park_to";
 
 Stream stream_of(const Statement& row) {
   Stream stream;
@@ -46,6 +46,7 @@ Stream stream_of(const Statement& row) {
   stream.destination_revision = static_cast<std::uint32_t>(row.integer(21));
   stream.applied_revision = static_cast<std::uint32_t>(row.integer(22));
   stream.failing_s = static_cast<std::uint32_t>(row.integer(23));
+  if (row.integer(24) == 0) stream.park_to = Offset{static_cast<std::uint64_t>(row.integer(25))};
   return stream;
 }
 
@@ -269,15 +270,19 @@ Result<Stream> SqliteCatalog::update_stream(const Stream& stream, WallTime now) 
   const MutexLock lock(mutex_);
   Result<Statement> query = database_.prepare(fmt::format(
       "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, remote_status = ?, "
-      "start_offset = ?, revision = ?, applied_revision = ?, failing_s = ?, updated_ms = ? "
+      "start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, failing_s = ?, "
+      "updated_ms = ? "
       "WHERE id = ? AND organisation_id = ? RETURNING {}",
       kStreamColumns));
   if (!query) return query.error();
+  std::optional<std::int64_t> park_to;
+  if (stream.park_to) park_to = static_cast<std::int64_t>(stream.park_to->value());
   query->bind(static_cast<std::int64_t>(stream.status))
       .bind(static_cast<std::int64_t>(stream.status_before_pause))
       .bind(stream.last_error)
       .bind_or_null(stream.remote_status)
       .bind(static_cast<std::int64_t>(stream.start.value()))
+      .bind_or_null(park_to)
       .bind(std::int64_t{stream.revision})
       .bind(std::int64_t{stream.applied_revision})
       .bind(std::int64_t{stream.failing_s})

@@ -11,12 +11,11 @@
 
 #include "base/mutex.h"
 #include "catalog/sqlite/database.h"
+#include "catalog/sqlite/own_file.h"
 
 namespace sluice::catalog {
 namespace {
 
-constexpr std::int64_t kApplicationId = 0x534c5131;  // "SLQ1", in the file's header
-constexpr std::int64_t kSchemaVersion = 1;
 constexpr std::uint64_t kRowOverheadBytes = 128;  // ids, the request's hash and its index entry
 
 // AUTOINCREMENT, so that an id never stands for two records. With auto_vacuum, which must come
@@ -38,32 +37,13 @@ constexpr const char* kSchema = R"sql(
   CREATE UNIQUE INDEX rejected_once ON rejected (request, record_index) WHERE request IS NOT NULL;
 )sql";
 
-// The wrapper speaks for the catalog.
-Error ours(Error error) {
-  constexpr std::string_view kOther = "catalog: ";
-  if (error.message.starts_with(kOther)) error.message.erase(0, kOther.size());
-  return {error.code, "quarantine: " + error.message};
-}
+constexpr OwnFile kFile = {.name = "quarantine",
+                           .application_id = 0x534c5131,  // "SLQ1"
+                           .schema_version = 1,
+                           .configure = kConfigure,
+                           .schema = kSchema};
 
-Result<void> make_schema(Database& database) {
-  const Result<std::int64_t> application = database.integer("PRAGMA application_id");
-  if (!application) return application.error();
-  const Result<std::int64_t> version = database.integer("PRAGMA user_version");
-  if (!version) return version.error();
-  if (*application == kApplicationId && *version == kSchemaVersion) return {};
-  const Result<std::int64_t> tables = database.integer("SELECT count(*) FROM sqlite_schema");
-  if (!tables) return tables.error();
-  if (*tables > 0) {
-    return Error{ErrorCode::Corruption, "not a quarantine that this version knows; move it away"};
-  }
-  Result<Transaction> transaction = Transaction::begin(database);
-  if (!transaction) return transaction.error();
-  const Result<void> made =
-      database.execute(fmt::format("{} PRAGMA application_id = {}; PRAGMA user_version = {}",
-                                   kSchema, kApplicationId, kSchemaVersion));
-  if (!made) return made.error();
-  return transaction->commit();
-}
+Error ours(Error error) { return renamed(std::move(error), kFile.name); }
 
 class SqliteQuarantine final : public Quarantine {
  public:
@@ -203,27 +183,12 @@ Result<std::uint64_t> SqliteQuarantine::clear(std::optional<std::uint64_t> last)
   return removed;
 }
 
-Result<Database> open_file(const std::string& path) {
-  const Result<void> made = Database::make_file(path);
-  if (!made) return made.error();
-  Result<Database> database = Database::open(path);
-  if (!database) return database;
-  const Result<void> configured = database->execute(kConfigure);
-  if (!configured) return configured.error();
-  const Result<void> schema = make_schema(*database);
-  if (!schema) return schema.error();
-  return database;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Quarantine>> open_quarantine(const std::string& path,
                                                     std::uint64_t bytes_max, Metrics& metrics) {
-  Result<Database> database = open_file(path);
-  if (!database) {
-    const Error error = ours(std::move(database.error()));
-    return Error{error.code, fmt::format("{}: {}", path, error.message)};
-  }
+  Result<Database> database = open_own_file(path, kFile);
+  if (!database) return database.error();
   auto quarantine = std::make_unique<SqliteQuarantine>(*std::move(database), bytes_max, metrics);
   if (const Result<void> measured = quarantine->measure(); !measured) return measured.error();
   return std::unique_ptr<Quarantine>(std::move(quarantine));

@@ -1,0 +1,76 @@
+#pragma once
+// Records that a stream could not deliver and that are kept, with the reason.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "model/ids.h"
+#include "model/kind.h"
+
+namespace sluice::catalog {
+
+struct DeadLetter {
+  Offset offset;
+  std::int64_t record_id = 0;
+  Kind kind = Kind::Event;
+  WallTime parked;
+  std::string reason;
+  std::optional<int> status;  // that the destination refused it with
+  std::string record;         // its bytes
+};
+
+// Durability: what a call reports as done is on stable storage. Threads: any, calls queue up.
+// Blocks (SQLite): call it from a worker pool, but for count(). Errors: Io, Corruption,
+// ResourceExhausted (the disk is full).
+class DeadLetters {
+ public:
+  struct Limits {  // of each stream
+    std::uint64_t count_max = 10'000;
+    std::uint64_t bytes_max = 100 << 20;  // of the records
+  };
+  struct State {
+    StreamId stream;
+    std::string bytes;
+  };
+  struct Page {
+    std::vector<DeadLetter> letters;  // in the order of their offsets
+    bool more = false;
+  };
+  // A page ends here too; it has one letter at least.
+  static constexpr std::uint64_t kPageBytesMax = 4 << 20;
+
+  virtual ~DeadLetters() = default;
+
+  // All of them and `state`, in one step; an offset that is parked already gets the new reason.
+  // `state` is the caller's, where the stream stands behind them; it replaces the one before.
+  // Conflict: they would exceed the limits (the message is for the stream's last_error).
+  virtual Result<void> park(StreamId stream, std::span<const DeadLetter> letters,
+                            std::string_view state) = 0;
+  // Of all streams.
+  virtual Result<std::vector<State>> states() = 0;
+
+  // Those from `from` on, `limit` at most.
+  virtual Result<Page> list(StreamId stream, Offset from, std::uint32_t limit) = 0;
+  // Those with these offsets, or all; returns how many there were.
+  virtual Result<std::uint64_t> remove(StreamId stream,
+                                       const std::optional<std::vector<Offset>>& offsets) = 0;
+  // The stream is gone.
+  virtual Result<void> forget(StreamId stream) = 0;
+
+  // How many there are. Does not block.
+  virtual std::uint64_t count(StreamId stream) const = 0;
+};
+
+// Opens or makes `path` (mode 0600, synchronous=FULL). Corruption: damaged, not a file of dead
+// letters, or made by a newer version.
+Result<std::unique_ptr<DeadLetters>> open_dead_letters(const std::string& path,
+                                                       DeadLetters::Limits limits);
+
+}  // namespace sluice::catalog

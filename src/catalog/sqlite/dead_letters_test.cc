@@ -1,0 +1,146 @@
+#include "catalog/dead_letters.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace sluice::catalog {
+namespace {
+
+constexpr StreamId kStream{5};
+constexpr StreamId kOther{6};
+
+class DeadLettersTest : public ::testing::Test {
+ protected:
+  DeadLettersTest() {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "sluice-letters-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    open();
+  }
+  ~DeadLettersTest() override { std::filesystem::remove_all(directory_); }
+
+  void open(DeadLetters::Limits limits = {}) {
+    letters_.reset();
+    auto opened = open_dead_letters(directory_ + "/letters.db", limits);
+    ASSERT_TRUE(opened.has_value()) << opened.error().message;
+    letters_ = std::move(*opened);
+  }
+  static DeadLetter letter(std::uint64_t offset, std::string record = "{}") {
+    return {Offset{offset},
+            100 + static_cast<std::int64_t>(offset),
+            Kind::Usage,
+            WallTime{7},
+            "400",
+            400,
+            std::move(record)};
+  }
+  std::vector<std::uint64_t> offsets(StreamId stream = kStream) {
+    std::vector<std::uint64_t> found;
+    const auto page = letters_->list(stream, {}, 100);
+    for (const DeadLetter& each : page->letters) {
+      found.push_back(each.offset.value());
+    }
+    return found;
+  }
+  using Offsets = std::vector<std::uint64_t>;
+
+  std::string directory_;
+  std::unique_ptr<DeadLetters> letters_;
+};
+
+TEST_F(DeadLettersTest, KeepsLettersAndTheStateBehindThem) {
+  const std::string state("a\0b", 3);
+  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(9), letter(3, "{\"id\": 3}")}, state));
+  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "x"));
+  open();
+  const auto page = letters_->list(kStream, {}, 10);
+  ASSERT_TRUE(page.has_value());
+  ASSERT_EQ(page->letters.size(), 2u);
+  EXPECT_FALSE(page->more);
+  const DeadLetter& first = page->letters[0];
+  EXPECT_EQ(first.offset, Offset{3});
+  EXPECT_EQ(first.record_id, 103);
+  EXPECT_EQ(first.kind, Kind::Usage);
+  EXPECT_EQ(first.parked, WallTime{7});
+  EXPECT_EQ(first.reason, "400");
+  EXPECT_EQ(first.status, 400);
+  EXPECT_EQ(first.record, "{\"id\": 3}");
+  const auto states = letters_->states();
+  ASSERT_EQ(states->size(), 2u);
+  EXPECT_EQ((*states)[0].bytes, state);
+  EXPECT_EQ(letters_->count(kStream), 2u);
+  EXPECT_EQ(letters_->count(StreamId{77}), 0u);
+}
+
+TEST_F(DeadLettersTest, ParkedAgainIsOneLetterWithTheNewReason) {
+  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(9)}, "1"));
+  DeadLetter again = letter(9);
+  again.reason = "skipped";
+  again.status.reset();
+  ASSERT_TRUE(letters_->park(kStream, std::vector{again}, "2"));
+  const auto page = letters_->list(kStream, {}, 10);
+  ASSERT_EQ(page->letters.size(), 1u);
+  EXPECT_EQ(page->letters[0].reason, "skipped");
+  EXPECT_EQ(page->letters[0].status, std::nullopt);
+  EXPECT_EQ(letters_->count(kStream), 1u);
+  EXPECT_EQ((*letters_->states())[0].bytes, "2");
+}
+
+TEST_F(DeadLettersTest, BeyondALimitNothingIsTakenAndTheStateStays) {
+  open({.count_max = 2, .bytes_max = 1000});
+  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1), letter(2)}, "before"));
+  const auto refused = letters_->park(kStream, std::vector{letter(3)}, "behind");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::Conflict);
+  EXPECT_NE(refused.error().message.find("redrive or delete"), std::string::npos);
+  EXPECT_EQ(offsets(), (Offsets{1, 2}));
+  EXPECT_EQ((*letters_->states())[0].bytes, "before");
+  EXPECT_TRUE(letters_->park(kOther, std::vector{letter(3)}, ""));
+
+  open({.count_max = 100, .bytes_max = 50});
+  EXPECT_FALSE(letters_->park(kStream, std::vector{letter(3, std::string(47, 'x'))}, ""));
+  EXPECT_TRUE(letters_->park(kStream, std::vector{letter(3, std::string(46, 'x'))}, ""));
+}
+
+TEST_F(DeadLettersTest, PagesGoOnWhereTheOneBeforeEnded) {
+  std::vector<DeadLetter> many;
+  for (std::uint64_t i = 0; i < 5; ++i) many.push_back(letter(10 * i));
+  ASSERT_TRUE(letters_->park(kStream, many, ""));
+  auto page = letters_->list(kStream, Offset{1}, 2);
+  ASSERT_EQ(page->letters.size(), 2u);
+  EXPECT_TRUE(page->more);
+  EXPECT_EQ(page->letters[1].offset, Offset{20});
+  page = letters_->list(kStream, Offset{21}, 2);
+  EXPECT_EQ(page->letters.size(), 2u);
+  EXPECT_FALSE(page->more);
+}
+
+TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
+  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1), letter(2), letter(3)}, "s"));
+  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "o"));
+  EXPECT_EQ(*letters_->remove(kStream, std::vector{Offset{2}, Offset{77}}), 1u);
+  EXPECT_EQ(offsets(), (Offsets{1, 3}));
+  EXPECT_EQ(letters_->count(kStream), 2u);
+  EXPECT_EQ(*letters_->remove(kStream, std::nullopt), 2u);
+  EXPECT_EQ(letters_->count(kStream), 0u);
+  EXPECT_EQ(letters_->states()->size(), 2u);
+  ASSERT_TRUE(letters_->forget(kOther));
+  ASSERT_EQ(letters_->states()->size(), 1u);
+  EXPECT_EQ((*letters_->states())[0].stream, kStream);
+  EXPECT_EQ(offsets(kOther), Offsets{});
+}
+
+TEST_F(DeadLettersTest, AnotherKindOfFileIsRefused) {
+  letters_.reset();
+  std::ofstream(directory_ + "/letters.db", std::ios::trunc) << std::string(5000, 'x');
+  const auto opened = open_dead_letters(directory_ + "/letters.db", {});
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().code, ErrorCode::Corruption);
+  EXPECT_NE(opened.error().message.find("dead letters"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::catalog

@@ -1,0 +1,291 @@
+// StreamMachine: what becomes of a batch that was sent, or is not to be sent at all.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "dispatch/stream_machine.h"
+
+namespace sluice::dispatch {
+namespace {
+
+using catalog::StreamStatus;
+using std::chrono::milliseconds;
+
+// A batch that waits longer gives its bytes back and is read again.
+constexpr milliseconds kHoldWhileWaiting{1000};
+constexpr milliseconds kSaveAfter{100};
+constexpr int kTooLarge = 413;
+constexpr std::uint16_t kCutGrowsAfter = 100;  // batches delivered
+
+void count(std::uint16_t& counter) {
+  if (counter < std::numeric_limits<std::uint16_t>::max()) ++counter;
+}
+
+void sooner(std::optional<SteadyTime>& time, SteadyTime other) {
+  if (!time || other < *time) time = other;
+}
+
+}  // namespace
+
+Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
+  SLUICE_ASSERT(sending());
+  phase_ = Phase::Ready;
+  using namespace connectors;
+  const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
+  if ((abandoned_ || drop_to_) && !delivered) return finish(now);
+  remote_status_ = outcome.remote_status;
+  if (outcome.answered) {
+    answered_took_ = std::chrono::duration_cast<Milliseconds>(now - sent_at_);
+  }
+  const auto* wrong = std::get_if<Misconfigured>(&outcome.decision);
+  if (wrong == nullptr) counts_.misconfigured = 0;
+  if (delivered) {
+    confirm(now);
+  } else if (parking()) {
+    begin_parking();
+  } else if (const auto* later = std::get_if<RetryLater>(&outcome.decision)) {
+    retry(*later, now);
+  } else if (const auto* refused = std::get_if<Rejected>(&outcome.decision)) {
+    rejected(*refused, outcome.remote_status, now);
+  } else if (wrong != nullptr) {
+    misconfigured(wrong->reason, now);
+  } else {
+    fail(fmt::format("the destination is gone for good: {}; bring it back and restart the stream, "
+                     "or delete the stream",
+                     std::get<Gone>(outcome.decision).reason),
+         now);
+  }
+  return finish(now);
+}
+
+// ---- Delivered, or in part ---------------------------------------------------------------------
+
+void StreamMachine::confirm(SteadyTime now) {
+  note_delivered(head_->records.records);
+  pass_head(now);
+  succeeded(now);
+}
+
+// The records before this one arrived; those from it on are a batch of their own.
+void StreamMachine::confirm_up_to(std::uint32_t record, SteadyTime now) {
+  SLUICE_ASSERT(record < head_->records.records);
+  if (record == 0) return;
+  note_delivered(record);
+  previous_ = offset_of(head_->records, record - 1);
+  cursor_ = offset_of(head_->records, record);
+  narrow(*head_, record, head_->records.records);
+  head_->must_freeze = true;
+  succeeded(now);
+}
+
+void StreamMachine::succeeded(SteadyTime now) {
+  counts_.rejected = 0;
+  failures_ = 0;
+  failure_clock_.reset();
+  not_before_ = now;
+  if (!in_error()) set_last_error("");
+  ++unsaved_batches_;
+  sooner(save_due_, now + kSaveAfter);
+}
+
+// What was delivered also shows how large a batch may be.
+void StreamMachine::note_delivered(std::uint32_t records) {
+  delivered_ += records;
+  if (counts_.cut_records == 0) return;
+  counts_.cut_records = std::max(counts_.cut_records, records);
+  if (++counts_.cut_delivered >= kCutGrowsAfter) {
+    counts_.cut_records *= 2;
+    counts_.cut_delivered = 0;
+  }
+  if (counts_.cut_records >= settings_.limits.records_max) {
+    counts_.cut_records = counts_.cut_delivered = 0;
+  }
+}
+
+// Whatever became of it: the next batch's turn.
+void StreamMachine::pass_head(SteadyTime now) {
+  cursor_ = next(head_->records.last);
+  previous_ = head_->records.last;
+  losses_.add(head_->inside);
+  head_.reset();
+  while (!parts_.empty() && parts_.back() < cursor_) parts_.pop_back();
+  oldest_stored_.reset();
+  if (!next_.empty()) oldest_stored_ = next_.stored;
+  sooner(save_due_, now + kSaveAfter);
+}
+
+// ---- To be tried again -------------------------------------------------------------------------
+
+void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now) {
+  confirm_up_to(outcome.first_failed, now);
+  ++failures_;
+  failure_clock_.start(now);
+  if (status_ != StreamStatus::Running) failure_clock_.hold(now);
+  const Milliseconds wait = retry_wait(settings_.delivery,
+                                       {.failures_in_a_row = failures_,
+                                        .answered_took = answered_took_,
+                                        .retry_after = outcome.after},
+                                       options_.chance());
+  not_before_ = now + wait;
+  if (!in_error()) set_last_error(outcome.reason);
+  if (settings_.delivery.max_age) {
+    // One attempt more, just before it is too late.
+    note_age(now);
+    const auto last_chance = ages_out_at_.value_or(now) - settings_.delivery.timeout;
+    if (last_chance > now) not_before_ = std::min(not_before_, last_chance);
+  }
+  if (not_before_ - now >= kHoldWhileWaiting) {
+    release_memory();
+  } else {
+    forget_gathered();
+  }
+}
+
+void StreamMachine::misconfigured(const std::string& reason, SteadyTime now) {
+  count(counts_.misconfigured);
+  sooner(save_due_, now + kSaveAfter);
+  if (counts_.misconfigured < settings_.delivery.misconfigured_in_a_row) {
+    return retry({reason, {}, 0}, now);
+  }
+  fail(fmt::format("the destination or the stream's settings for it are wrong: {}; mend the "
+                   "destination and restart the stream, or change its settings",
+                   reason),
+       now);
+}
+
+// ---- Refused -----------------------------------------------------------------------------------
+
+void StreamMachine::rejected(const connectors::Rejected& outcome, int status, SteadyTime now) {
+  if (outcome.record) {
+    confirm_up_to(*outcome.record, now);
+    split_head(1);
+    return refused_alone(outcome, status, now);
+  }
+  const std::uint32_t records = head_->records.records;
+  if (records == 1) return refused_alone(outcome, status, now);
+  if (status == kTooLarge) {
+    counts_.cut_records = records / 2;
+    counts_.cut_delivered = 0;
+  }
+  not_before_ = now;
+  split_head((records + 1) / 2);
+}
+
+// Its first records are a batch of their own, the others the next.
+void StreamMachine::split_head(std::uint32_t records) {
+  if (records == head_->records.records) return;
+  const Offset last = head_->records.last;
+  if (parts_.empty() || parts_.back() != last) parts_.push_back(last);
+  narrow(*head_, 0, records);
+  head_->must_freeze = true;
+  forget_gathered();
+}
+
+void StreamMachine::refused_alone(const connectors::Rejected& outcome, int status, SteadyTime now) {
+  if (settings_.delivery.halt_on_rejected) {
+    fail(fmt::format("the destination refuses the record at offset {}: {}; make it accept the "
+                     "record and restart the stream, or skip the record",
+                     head_->records.first.value(), outcome.reason),
+         now);
+    return;
+  }
+  refused_ = true;
+  park_head(outcome.reason, status);
+}
+
+// ---- Parked ------------------------------------------------------------------------------------
+
+Result<Actions> StreamMachine::skip(Offset to, bool park, SteadyTime now) {
+  if (status_ != StreamStatus::Paused && status_ != StreamStatus::Error) {
+    return Error{ErrorCode::Conflict, unusable() ? "the stream's settings cannot be used: change "
+                                                   "them first"
+                                                 : "the stream is neither paused nor in Error"};
+  }
+  to = std::min(to, end_);
+  if (to <= cursor_) return finish(now);
+  sooner(save_due_, now);
+  if (!park) {
+    drop_to_ = start_ = to;
+    return finish(now);
+  }
+  park_to_ = std::max(park_to_.value_or(to), to);
+  if (!head_busy()) begin_parking();
+  return finish(now);
+}
+
+// From the cursor on, whatever was cut for sending.
+void StreamMachine::begin_parking() {
+  head_.reset();
+  parts_.clear();
+  reload_.reset();
+  forget_gathered();
+}
+
+void StreamMachine::park_head(std::string reason, std::optional<int> status) {
+  phase_ = Phase::Parking;
+  JournalEntry behind = entry();
+  behind.cursor = next(head_->records.last);
+  behind.previous = head_->records.last;
+  behind.parked += head_->records.records;
+  behind.aged_out += head_->inside.aged_out;
+  behind.damaged += head_->inside.damaged;
+  if (refused_) count(behind.rejected_in_a_row);
+  actions_.park = Actions::Park{&head_->records, behind, std::move(reason), status};
+}
+
+Actions StreamMachine::parked(const Result<void>& result, SteadyTime now) {
+  SLUICE_ASSERT(head_ && phase_ == Phase::Parking);
+  phase_ = Phase::Ready;
+  const bool refused = std::exchange(refused_, false);
+  if (!result && result.error().code == ErrorCode::Conflict) {
+    park_to_.reset();
+    fail(result.error().message, now);
+    return finish(now);
+  }
+  if (!result) {
+    own_fault("dead letters cannot be stored: " + result.error().message, now);
+    return finish(now);
+  }
+  own_fault_over(now);
+  parked_ += head_->records.records;
+  pass_head(now);
+  not_before_ = now;
+  if (refused) {
+    count(counts_.rejected);
+    const std::uint32_t limit = settings_.delivery.rejected_in_a_row;
+    if (limit != 0 && counts_.rejected >= limit && !drop_to_) {
+      fail(fmt::format("the destination refused {} records in a row, each by itself; they are kept "
+                       "as dead letters: make it accept such records, restart the stream and "
+                       "redrive them",
+                       counts_.rejected),
+           now);
+    }
+  }
+  if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
+  return finish(now);
+}
+
+// ---- Too old -----------------------------------------------------------------------------------
+
+void StreamMachine::note_age(SteadyTime now) {
+  ages_out_at_.reset();
+  if (!settings_.delivery.max_age || !head_ || !head_->newest) return;
+  const std::int64_t from_ms = std::max(head_->newest->ms, options_.created.ms);
+  const std::int64_t age_ms = options_.wall().ms - from_ms;
+  ages_out_at_ = now + *settings_.delivery.max_age - milliseconds(age_ms);
+}
+
+// True: the head was given up.
+bool StreamMachine::age_out(SteadyTime now) {
+  note_age(now);
+  if (!ages_out_at_ || now < *ages_out_at_) return false;
+  losses_.aged_out += head_->records.records;
+  pass_head(now);
+  return true;
+}
+
+}  // namespace sluice::dispatch
