@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "api/application_tokens.h"
 #include "base/clock.h"
+#include "base/disk_reserve.h"
 #include "base/fs.h"
 #include "base/io_threads.h"
 #include "base/key_file.h"
@@ -18,6 +19,7 @@
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "catalog/registry.h"
+#include "catalog/reserve_vfs.h"
 #include "catalog/secret_box.h"
 #include "connectors/connector.h"
 #include "connectors/inspector/store.h"
@@ -103,6 +105,9 @@ struct Server::Graph {
   SystemClock clock;
   Metrics metrics;
   IoThreads threads;
+  std::unique_ptr<DiskReserve> reserve;
+  std::unique_ptr<FileSystem> files;  // that draw on it
+  std::unique_ptr<catalog::ReserveVfs> catalog_files;
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Registry> registry;
   std::unique_ptr<catalog::SecretBox> secrets;
@@ -128,6 +133,14 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   auto opened_directory = DataDirectory::open(settings.data_dir);
   if (!opened_directory) return opened_directory.error();
   data_directory = std::move(*opened_directory);
+
+  reserve =
+      std::make_unique<DiskReserve>(posix_file_system(),
+                                    DiskReserve::Options{.path = reserve_path(settings.data_dir),
+                                                         .bytes = settings.reserve_bytes},
+                                    metrics);
+  files = std::make_unique<FileSystemWithReserve>(posix_file_system(), *reserve);
+  catalog_files = std::make_unique<catalog::ReserveVfs>(*reserve);
 
   auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir));
   if (!opened_catalog) return opened_catalog.error();
@@ -156,7 +169,7 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   log_settings.bytes_max = log_bytes_max(settings);
   log_settings.request_keys_max = settings.idempotency_keys_max;
   log_settings.request_keys_kept_s = static_cast<std::int64_t>(settings.idempotency_s);
-  auto opened_log = recordlog::open_local(log_settings, {posix_file_system(), clock, metrics});
+  auto opened_log = recordlog::open_local(log_settings, {*files, clock, metrics, reserve.get()});
   if (!opened_log) return opened_log.error();
   log = std::move(*opened_log);
   return {};
@@ -172,8 +185,8 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
   auto opened = dispatch::Dispatch::open(
-      dispatch_settings, {threads, posix_file_system(), clock, *log, *catalog, *dead_letters,
-                          *catalog_pool, metrics, connector_contexts});
+      dispatch_settings, {threads, *files, clock, *log, *catalog, *dead_letters, *catalog_pool,
+                          metrics, connector_contexts});
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 

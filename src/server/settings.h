@@ -33,6 +33,7 @@ struct Settings {
   std::uint64_t connections_max = 10'000;
   std::uint64_t idempotency_keys_max = 1'000'000;
   std::uint64_t data_bytes_max = 0;  // of the record log; 0: 90 % of the disk
+  std::uint64_t reserve_bytes = 64ull << 20;
   std::uint64_t ingest_records_per_s = 0;
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;

@@ -33,6 +33,7 @@ def start(binary, tmp_path):
     yield make
     for server in running:
         server.close()
+        pathlib.Path(server.data_dir, "reserve").unlink(missing_ok=True)  # pytest keeps the rest
 
 
 @pytest.fixture

@@ -104,11 +104,13 @@ Result<void> Database::make_file(const std::string& path) {
   return {};
 }
 
-Result<Database> Database::open(const std::string& path) {
+Result<Database> Database::open(const std::string& path, Room room) {
+  const bool reserve = room == Room::OfReserve && sqlite3_vfs_find(kReserveVfs) != nullptr;
   sqlite3* connection = nullptr;
   // NOMUTEX: the owner locks.
-  const int code = sqlite3_open_v2(path.c_str(), &connection,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      sqlite3_open_v2(path.c_str(), &connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                      reserve ? kReserveVfs : nullptr);
   Database database(connection);
   if (code != SQLITE_OK) {
     return Error{ErrorCode::Io, fmt::format("catalog: {}", sqlite3_errstr(code))};

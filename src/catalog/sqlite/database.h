@@ -16,6 +16,8 @@ struct sqlite3_stmt;
 
 namespace sluice::catalog {
 
+inline constexpr const char* kReserveVfs = "sluice-reserve";  // ReserveVfs's name within SQLite
+
 // A prepared statement, bound from left to right. Errors are those of Catalog.
 class Statement {
  public:
@@ -56,8 +58,12 @@ class Database {
  public:
   // Makes `path`, an empty file that its owner alone may read, unless it is there.
   static Result<void> make_file(const std::string& path);
+  enum class Room : std::uint8_t {
+    OnDisk,
+    OfReserve,  // draws on the disk reserve where there is a ReserveVfs
+  };
   // Opens `path`, which exists. Waits up to 5 s for another process's lock, here and in each call.
-  static Result<Database> open(const std::string& path);
+  static Result<Database> open(const std::string& path, Room room = Room::OnDisk);
 
   Result<Statement> prepare(std::string_view sql);
   // Runs all statements of `sql`, ignoring rows.

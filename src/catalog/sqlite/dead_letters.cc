@@ -38,7 +38,8 @@ constexpr OwnFile kFile = {.name = "dead letters",
     stream_id INTEGER PRIMARY KEY,
     bytes TEXT NOT NULL
   );
-)sql"};
+)sql",
+                           .room = Database::Room::OfReserve};
 
 Error ours(Error error) { return renamed(std::move(error), kFile.name); }
 

@@ -69,7 +69,7 @@ Result<void> check_pages(Database& database) {
 Result<Database> open_and_migrate(const std::string& path) {
   const Result<void> made = Database::make_file(path);
   if (!made) return made.error();
-  Result<Database> database = Database::open(path);
+  Result<Database> database = Database::open(path, Database::Room::OfReserve);
   if (!database) return database;
   const Result<void> wal = use_wal(*database);
   if (!wal) return wal.error();

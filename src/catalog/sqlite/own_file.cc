@@ -31,7 +31,7 @@ Result<void> make_schema(Database& database, const OwnFile& file) {
 Result<Database> open(const std::string& path, const OwnFile& file) {
   const Result<void> made = Database::make_file(path);
   if (!made) return made.error();
-  Result<Database> database = Database::open(path);
+  Result<Database> database = Database::open(path, file.room);
   if (!database) return database;
   const Result<void> configured = database->execute(std::string(file.configure));
   if (!configured) return configured.error();

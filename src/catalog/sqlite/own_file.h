@@ -16,6 +16,7 @@ struct OwnFile {
   std::int64_t schema_version;
   std::string_view configure;  // at each opening
   std::string_view schema;     // of an empty file
+  Database::Room room = Database::Room::OnDisk;
 };
 
 // Opens or makes `path` (mode 0600). Corruption: another kind of file, or of another version.

@@ -17,6 +17,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "base/disk_reserve.h"
 #include "base/fs.h"
 #include "base/metrics.h"
 #include "base/units.h"
@@ -46,6 +47,8 @@ struct LocalDependencies {  // all outlive the log
   FileSystem& fs;
   const Clock& clock;
   Metrics& metrics;
+  // While it is given up, appends are refused: its room is for others. Null: there is none.
+  const DiskReserve* reserve = nullptr;
 };
 
 // Of each organisation that has a stream: the first offset that one of its streams still needs.

@@ -93,6 +93,7 @@ struct LogContext {
         fs(dependencies.fs),
         clock(dependencies.clock),
         metrics(dependencies.metrics),
+        reserve(dependencies.reserve),
         quarantine(std::move(quarantine_in)),
         files(kOpenFilesMax),
         indexes(settings.index_cache_bytes_max),
@@ -113,6 +114,7 @@ struct LogContext {
   FileSystem& fs;
   const Clock& clock;
   LogMetrics metrics;
+  const DiskReserve* const reserve;
   const std::unique_ptr<Quarantine> quarantine;
   LruCache<SegmentId, const File> files;  // open for reading
   LruCache<SegmentId, const SegmentIndex> indexes;

@@ -200,6 +200,11 @@ void Partition::commit(std::vector<Part>& parts) {
 // As few writes and syncs as segments are needed: one, but where a group does
 // not fit.
 Result<void> Partition::write_chunks(std::span<PreparedChunk> chunks) {
+  if (context_.reserve != nullptr && !context_.reserve->is_there()) {
+    return Error{ErrorCode::ResourceExhausted,
+                 "the disk is full, and what was held in reserve is for the streams and the "
+                 "catalog: free some space, and ingest goes on by itself"};
+  }
   while (!chunks.empty()) {
     if (!writer_) {
       if (auto begun = begin_segment(); !begun) return for_appenders(begun.error());
