@@ -66,6 +66,20 @@ def ingest_until_refused(sluice):
         accepted += [record["id"] for record in records]
 
 
+def test_a_full_disk_leaves_room_for_the_catalog(start, small_disk):
+    sluice = start(data_dir=small_disk, settings=SETTINGS)
+    for role in ("operator", "admin"):
+        sluice.token(role)  # a process of its own, that writes into the catalog
+    fill(small_disk / "filler")
+    for i in range(100):
+        made = sluice.call("POST", "/api/v2/organisation", role="operator",
+                           json={"id": 100 + i, "name": "x" * 60})
+        assert made.status_code == 201, made.text
+    assert reserve_bytes(sluice) == 0
+    os.remove(small_disk / "filler")
+    wait_until(lambda: reserve_bytes(sluice) == 4 * MIB, what="the reserve")
+
+
 def test_a_full_disk_stops_ingest_alone(start, small_disk):
     open_for_business = []
     receiver = Receiver(lambda _: 200 if open_for_business else 503)
@@ -79,7 +93,6 @@ def test_a_full_disk_stops_ingest_alone(start, small_disk):
     assert len(accepted) > 100
     fill(small_disk / "filler")
 
-    # Deliveries go on, and so do changes.
     open_for_business.append(True)
     wait_until(lambda: len(receiver.accepted()) >= len(accepted), what="every delivery")
     for i in range(100):
