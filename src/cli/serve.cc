@@ -26,6 +26,15 @@ int fail(const Error& error, int status) {
   return status;
 }
 
+// What SIGHUP asks for. Of the settings the issuers alone are looked at again.
+void reload(server::Server& server, const std::optional<std::string>& config) {
+  server.reload_certificate();
+  const auto settings = server::load_settings(config);
+  if (settings) return server.reload_issuers(settings->issuers);
+  logging::warn("the issuers were not read again, those in use stay",
+                {{"reason", settings.error().message}});
+}
+
 int serve(const ServeOptions& options) {
   if (options.print_config) {
     std::fputs(server::settings_text().c_str(), stdout);
@@ -48,7 +57,7 @@ int serve(const ServeOptions& options) {
   std::fflush(stdout);
 
   int signal = signals.wait();
-  for (; signal == SIGHUP; signal = signals.wait()) (*server)->reload();
+  for (; signal == SIGHUP; signal = signals.wait()) reload(**server, options.config);
   logging::info("stopping", {{"signal", signal}});
   server->reset();
   logging::info("stopped");

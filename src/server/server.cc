@@ -260,13 +260,22 @@ Server::~Server() {
 std::string Server::url() const { return graph_->http->url(); }
 std::string Server::admin_url() const { return graph_->http->admin_url(); }
 
-void Server::reload() {
-  if (auto done = graph_->http->reload_tls(); !done) {
-    logging::warn("the certificate was not read again, what was in use stays",
-                  {{"reason", done.error().message}});
-  } else {
-    logging::info("the certificate has been read again");
+void Server::reload_certificate() {
+  auto done = graph_->http->reload_tls();
+  if (done) return logging::info("the certificate has been read again");
+  if (done.error().code == ErrorCode::NotFound) return;  // there is none
+  logging::warn("the certificate was not read again, what was in use stays",
+                {{"reason", done.error().message}});
+}
+
+void Server::reload_issuers(const std::vector<api::IssuerSettings>& issuers) {
+  auto loaded = api::load_issuers(issuers);
+  if (!loaded) {
+    return logging::warn("the issuers were not read again, those in use stay",
+                         {{"reason", loaded.error().message}});
   }
+  logging::info("the issuers have been read again", {{"issuers", loaded->size()}});
+  graph_->api->set_issuers(*std::move(loaded));
 }
 
 }  // namespace sluice::server

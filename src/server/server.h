@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "server/settings.h"
@@ -26,7 +27,10 @@ class Server {
 
   // Reads certificate and key again; connections stay. A pair that cannot be used is logged and
   // the old one stays.
-  void reload();
+  void reload_certificate();
+  // From now on the tokens of these count, their key files read anew, and no others'. Where one
+  // cannot be used that is logged, and those before stay.
+  void reload_issuers(const std::vector<api::IssuerSettings>& issuers);
 
  private:
   struct Graph;

@@ -292,6 +292,12 @@ Result<void> refuse_unknown_environment() {
       const std::string known = environment_name(setting);
       return name.starts_with(known.substr(0, known.size() - setting.name.size()));
     };
+    if (name == "SLUICE_ISSUERS" || name.starts_with("SLUICE_ISSUERS_")) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("{} is in the environment, but issuers are set in the settings file "
+                               "alone, a table [[issuers]] each: unset it",
+                               name)};
+    }
     const auto is_it = [name](const Setting& setting) { return environment_name(setting) == name; };
     if (std::any_of(kSettings.begin(), kSettings.end(), in_section) &&
         std::none_of(kSettings.begin(), kSettings.end(), is_it)) {

@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import os
+import pathlib
+import signal
 import subprocess
 import time
 
@@ -15,7 +17,7 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from support import event
+from support import event, wait_until
 
 STREAMS = "/api/v2/data_stream"
 TOKENS = "/api/v1/application_token"
@@ -219,6 +221,48 @@ def test_settings_name_what_is_wrong(binary, tmp_path, key_file):
                               check=False)
         assert done.returncode == 2 and named in done.stderr, done.stderr
         assert not (tmp_path / "none").exists()
+
+
+def test_sighup_reads_issuers_and_their_keys_again(start, tmp_path):
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks({"old": ("RS256", KEYS["RS256"])}))
+    server = start(settings=issuer("idp", jwks_file=str(file)))
+    config = pathlib.Path(server.data_dir + ".toml")
+    before = jwt.encode(claims(), KEYS["RS256"], "RS256", headers={"kid": "old"})
+    after = jwt.encode(claims(), KEYS["ES256"], "ES256", headers={"kid": "new"})
+    other = jwt.encode(claims(iss="other"), KEYS["EdDSA"], "EdDSA", headers={"kid": "other"})
+    assert get(server, before).status_code == 200
+    refused(server, after)
+
+    file.write_bytes(jwks({"new": ("ES256", KEYS["ES256"])}))
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: get(server, after).status_code == 200, what="the new key")
+    refused(server, before)
+
+    for broken in ("issuers = 1\n", issuer("other", key_file="/nowhere")):
+        good = config.read_text()
+        config.write_text(broken)
+        warnings = server.stderr().count("those in use stay")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.stderr().count("those in use stay") > warnings,
+                   what="the warning")
+        assert get(server, after).status_code == 200
+        config.write_text(good)
+
+    file.write_bytes(jwks({"other": ("EdDSA", KEYS["EdDSA"])}))
+    config.write_text(issuer("other", jwks_file=str(file)))
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: get(server, other).status_code == 200, what="another issuer")
+    refused(server, after)
+    assert get(server, server.token("viewer")).status_code == 200
+
+
+def test_issuers_in_the_environment_are_refused(binary, tmp_path):
+    done = subprocess.run([binary, "serve", "--check-config"], capture_output=True, text=True,
+                          timeout=30, check=False, cwd=tmp_path,
+                          env=os.environ | {"SLUICE_ISSUERS_ISS": "idp"})
+    assert done.returncode == 2
+    assert "SLUICE_ISSUERS_ISS" in done.stderr and "[[issuers]]" in done.stderr
 
 
 def make(server, role="admin", maker="admin", organisation=1, **body):
