@@ -36,8 +36,10 @@ struct Settings {
   std::uint64_t record_body_bytes_max = 64 << 20;
   std::uint64_t api_body_bytes_max = 1 << 20;
   std::uint32_t check_timeout_ms = 10'000;  // a destination's check before a stream is made
-  std::uint32_t scan_ms_max = 2000;   // a search through records; then it says how far it came
-  std::size_t login_tries_max = 100;  // from one address in 5 minutes
+  std::uint32_t scan_ms_max = 2000;        // a search through records; then it says how far it came
+  std::uint32_t live_connections_max = 5;  // of an organisation
+  std::uint64_t live_bytes_behind_max = 1 << 20;     // then a live connection gets a gap
+  std::size_t login_tries_max = 100;                 // from one address in 5 minutes
   std::int64_t historic_ms_max = 20 * 86'400'000ll;  // how far stream_historic_data reaches back
 };
 

@@ -23,9 +23,7 @@ using nlohmann::json;
 constexpr std::size_t kScanThreads = 2;
 constexpr std::size_t kScansMax = 64;  // of all organisations, most of them waiting for a thread
 
-constexpr std::size_t kLiveEachMax = 5;  // of an organisation
-constexpr std::size_t kLiveMax = 1000;   // of all organisations
-constexpr std::uint64_t kLiveBytesBehindMax = 1 << 20;
+constexpr std::size_t kLiveMax = 1000;  // of all organisations
 
 constexpr std::size_t kPageRecords = 100;
 constexpr std::size_t kPageRecordsMax = 1000;
@@ -99,7 +97,7 @@ RecordCalls::RecordCalls(const Settings& settings, const Dependencies& dependenc
       with_(dependencies),
       scans_(1, kScansMax,
              dependencies.metrics.gauge("sluice_api_scans", "Searches of records under way.")),
-      live_(kLiveEachMax, kLiveMax,
+      live_(settings.live_connections_max, kLiveMax,
             dependencies.metrics.gauge("sluice_api_live_connections",
                                        "Connections that are sent records as they are stored.")),
       live_fell_behind_(dependencies.metrics.counter(
@@ -268,11 +266,11 @@ std::variant<LiveConnection, Response> RecordCalls::watch(OrganisationId organis
         ErrorToken::RateLimited,
         fmt::format("organisation {} has {} live connections already, or all together have {}: "
                     "end one first",
-                    organisation.value(), kLiveEachMax, kLiveMax));
+                    organisation.value(), settings_.live_connections_max, kLiveMax));
   }
-  return LiveConnection{*std::move(slot),
-                        std::make_unique<LiveFeed>(with_.log, std::move(feed), kLiveBytesBehindMax,
-                                                   live_fell_behind_)};
+  return LiveConnection{*std::move(slot), std::make_unique<LiveFeed>(
+                                              with_.log, std::move(feed),
+                                              settings_.live_bytes_behind_max, live_fell_behind_)};
 }
 
 }  // namespace sluice::api

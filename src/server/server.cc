@@ -219,11 +219,14 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
   auto issuers = api::load_issuers(settings.issuers);
   if (!issuers) return issuers.error();
   api = std::make_unique<api::Api>(
-      api::Settings{.metrics = metrics_at(settings),
-                    .public_url = settings.public_url,
-                    .record_body_bytes_max = settings.body_bytes_max,
-                    .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max),
-                    .login_tries_max = settings.login_tries_max},
+      api::Settings{
+          .metrics = metrics_at(settings),
+          .public_url = settings.public_url,
+          .record_body_bytes_max = settings.body_bytes_max,
+          .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max),
+          .live_connections_max = static_cast<std::uint32_t>(settings.live_connections_max),
+          .live_bytes_behind_max = settings.live_bytes_behind_max,
+          .login_tries_max = settings.login_tries_max},
       api::Dependencies{threads, clock, *catalog, *registry, *application_tokens, *catalog_pool,
                         *dispatch, *log, *ingest, metrics, connectors::connector_table(),
                         connector_contexts, *quarantine, *dead_letters},

@@ -38,6 +38,8 @@ struct Settings {
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;
   std::uint64_t scan_ms_max = 2000;
+  std::uint64_t live_connections_max = 5;
+  std::uint64_t live_bytes_behind_max = 1ull << 20;
   std::uint64_t application_tokens_max = 100;
   std::uint64_t login_tries_max = 100;
 
