@@ -136,6 +136,11 @@ Actions StreamMachine::records_ready(Offset end, SteadyTime now) {
   return finish(now);
 }
 
+void StreamMachine::more_ready(Offset end) {
+  SLUICE_ASSERT(is_behind());
+  end_ = std::max(end_, end);
+}
+
 Actions StreamMachine::timer(SteadyTime now) { return finish(now); }
 
 std::optional<SteadyTime> StreamMachine::wake_at() const {

@@ -112,6 +112,11 @@ class StreamMachine {
   Actions stop(SteadyTime now);     // begins nothing more, saves the cursor
   Actions abandon(SteadyTime now);  // after stop(): does not await the attempt under way
 
+  // It knows of records that it has yet to read, and goes on with them: that there are more still
+  // changes nothing. more_ready() is no event, and is enough then in place of records_ready().
+  bool is_behind() const { return running() && !own_fault_until_ && read_at_ < end_; }
+  void more_ready(Offset end);
+
   // Where to read next, once for each read_done(); nullopt: nowhere.
   std::optional<Offset> wants_read() const;
   // When to call timer(), at the latest. Always later than the last event.

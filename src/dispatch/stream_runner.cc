@@ -163,7 +163,10 @@ void StreamRunner::change(const catalog::Stream& changed,
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 
-void StreamRunner::on_appended(Offset end) { handle(machine_->records_ready(end, now())); }
+void StreamRunner::on_appended(Offset end) {
+  if (machine_->is_behind()) return machine_->more_ready(end);
+  handle(machine_->records_ready(end, now()));
+}
 
 void StreamRunner::read() {
   if (removed_) return;

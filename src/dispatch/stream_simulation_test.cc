@@ -182,6 +182,12 @@ class Simulation {
     }
   }
 
+  void hear_of_end() {
+    told_end_ = log_.end(kOrganisation);
+    if (machine_->is_behind()) return machine_->more_ready(told_end_);
+    take(machine_->records_ready(told_end_, now_));
+  }
+
   void read(bool fails) {
     const auto from = machine_->wants_read();
     if (!from) return;
@@ -253,10 +259,7 @@ class Simulation {
         if (one_in(pace_)) store();
         break;
       case 2:
-      case 3:
-        told_end_ = log_.end(kOrganisation);
-        take(machine_->records_ready(told_end_, now_));
-        break;
+      case 3: hear_of_end(); break;
       case 4:
       case 5:
       case 6: read(one_in(30)); break;
@@ -299,8 +302,7 @@ class Simulation {
       } else if (machine_->status() == StreamStatus::Error) {
         take(*machine_->command(Command::Restart, now_));
       } else if (told_end_ != log_.end(kOrganisation)) {
-        told_end_ = log_.end(kOrganisation);
-        take(machine_->records_ready(told_end_, now_));
+        hear_of_end();
       } else if (machine_->wants_read()) {
         read(false);
       } else if (journal_.has_waiting()) {

@@ -153,6 +153,7 @@ void Stream::stored(Offset offset, const Record& record) {
 
 void Stream::hear_of_end() {
   told_end_ = world_.log->end(organisation());
+  if (machine_->is_behind()) return machine_->more_ready(told_end_);
   const Offset cursor = machine_->cursor();
   take(machine_->records_ready(told_end_, now()), cursor);
 }
