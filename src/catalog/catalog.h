@@ -115,7 +115,7 @@ class Catalog {
                                        const StreamChange& change, WallTime now) = 0;
   // Dispatch's half: rewrites status, status_before_pause, last_error, remote_status, start,
   // park_to, revision, applied_revision, failing_s and nothing else; sets `updated`. NotFound.
-  virtual Result<Stream> update_stream(const Stream& stream, WallTime now) = 0;
+  virtual Result<void> update_stream(const Stream& stream, WallTime now) = 0;
   // NotFound when there is none.
   virtual Result<void> delete_stream(OrganisationId organisation, StreamId id) = 0;
 };

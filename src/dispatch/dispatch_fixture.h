@@ -214,7 +214,7 @@ class FakeCatalog final : public catalog::Catalog {
     if (change.new_rendering) ++row.render_revision;
     return row;
   }
-  Result<catalog::Stream> update_stream(const catalog::Stream& stream, WallTime) override {
+  Result<void> update_stream(const catalog::Stream& stream, WallTime) override {
     const MutexLock lock(mutex_);
     if (locked_) return Error{ErrorCode::Unavailable, "locked"};
     if (!streams_.contains(stream.id)) return Error{ErrorCode::NotFound, "no such stream"};
@@ -228,7 +228,7 @@ class FakeCatalog final : public catalog::Catalog {
     row.revision = stream.revision;
     row.applied_revision = stream.applied_revision;
     row.failing_s = stream.failing_s;
-    return row;
+    return {};
   }
   Result<void> delete_stream(OrganisationId, StreamId id) override {
     const MutexLock lock(mutex_);

@@ -452,9 +452,7 @@ void StreamRunner::write_catalog() {
     row.park_to = state.park_to;
     row.applied_revision = state.applied_revision;
     row.failing_s = state.failing_s;
-    const auto updated = shared.catalog.update_stream(row, shared.clock.now());
-    Result<void> result;
-    if (!updated) result = updated.error();
+    Result<void> result = shared.catalog.update_stream(row, shared.clock.now());
     boost::asio::post(self->loop_,
                       [self, result = std::move(result)] { self->catalog_written(result); });
     shared.catalog_writes.done();

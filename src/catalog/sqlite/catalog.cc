@@ -68,7 +68,7 @@ class SqliteCatalog final : public Catalog {
   Result<std::optional<Stream>> stream(StreamId id) override;
   Result<Stream> change_stream(OrganisationId organisation, StreamId id, const StreamChange& change,
                                WallTime now) override;
-  Result<Stream> update_stream(const Stream& stream, WallTime now) override;
+  Result<void> update_stream(const Stream& stream, WallTime now) override;
   Result<void> delete_stream(OrganisationId organisation, StreamId id) override;
 
  private:
@@ -80,6 +80,7 @@ class SqliteCatalog final : public Catalog {
 
   Mutex mutex_;
   Database database_ SLUICE_GUARDED_BY(mutex_);
+  std::optional<Statement> update_stream_ SLUICE_GUARDED_BY(mutex_);  // once it was wanted
 };
 
 Result<void> SqliteCatalog::register_organisations(std::span<const Organisation> organisations) {
@@ -266,30 +267,36 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
                            id.value())};
 }
 
-Result<Stream> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
+// Kept prepared: every stream comes here soon after its first delivery.
+Result<void> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare(fmt::format(
-      "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, remote_status = ?, "
-      "start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, failing_s = ?, "
-      "updated_ms = ? "
-      "WHERE id = ? AND organisation_id = ? RETURNING {}",
-      kStreamColumns));
-  if (!query) return query.error();
+  if (!update_stream_) {
+    Result<Statement> prepared = database_.prepare(
+        "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, "
+        "remote_status = ?, start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, "
+        "failing_s = ?, "
+        "updated_ms = ? WHERE id = ? AND organisation_id = ?");
+    if (!prepared) return prepared.error();
+    update_stream_ = *std::move(prepared);
+  }
   std::optional<std::int64_t> park_to;
   if (stream.park_to) park_to = static_cast<std::int64_t>(stream.park_to->value());
-  query->bind(static_cast<std::int64_t>(stream.status))
-      .bind(static_cast<std::int64_t>(stream.status_before_pause))
-      .bind(stream.last_error)
-      .bind_or_null(stream.remote_status)
-      .bind(static_cast<std::int64_t>(stream.start.value()))
-      .bind_or_null(park_to)
-      .bind(std::int64_t{stream.revision})
-      .bind(std::int64_t{stream.applied_revision})
-      .bind(std::int64_t{stream.failing_s})
-      .bind(now.ms)
-      .bind(sql_id(stream.id))
-      .bind(sql_id(stream.organisation));
-  return changed_stream(*std::move(query), stream.id);
+  const Result<void> done = update_stream_->bind(static_cast<std::int64_t>(stream.status))
+                                .bind(static_cast<std::int64_t>(stream.status_before_pause))
+                                .bind(stream.last_error)
+                                .bind_or_null(stream.remote_status)
+                                .bind(static_cast<std::int64_t>(stream.start.value()))
+                                .bind_or_null(park_to)
+                                .bind(std::int64_t{stream.revision})
+                                .bind(std::int64_t{stream.applied_revision})
+                                .bind(std::int64_t{stream.failing_s})
+                                .bind(now.ms)
+                                .bind(sql_id(stream.id))
+                                .bind(sql_id(stream.organisation))
+                                .run();
+  if (!done) return done.error();
+  if (database_.changes() == 0) return no_such_stream(stream.id);
+  return {};
 }
 
 Result<void> SqliteCatalog::delete_stream(OrganisationId organisation, StreamId id) {

@@ -216,10 +216,9 @@ TEST_F(CatalogTest, SettingsAndStateDoNotOverwriteEachOther) {
   copy.last_error = "";
   copy.remote_status = std::nullopt;
   copy.revision = 10;
-  const Stream updated = *catalog->update_stream(copy, WallTime{3});
+  ASSERT_TRUE(catalog->update_stream(copy, WallTime{3}));
   copy.name = "renamed";
   copy.updated = WallTime{3};
-  expect_equal(updated, copy);
   expect_equal(**catalog->stream(kTest, copy.id), copy);
 
   const Stream resolved =
@@ -254,7 +253,8 @@ TEST_F(CatalogTest, RevisionsTellWhichSettingsAStateIsAbout) {
   made.applied_revision = 3;
   made.failing_s = 120;
   made.settings_revision = made.destination_revision = 99;  // not dispatch's to change
-  row = *catalog->update_stream(made, WallTime{3});
+  ASSERT_TRUE(catalog->update_stream(made, WallTime{3}));
+  row = **catalog->stream(made.organisation, made.id);
   EXPECT_EQ(row.status, StreamStatus::Disabled);
   EXPECT_EQ(row.start, Offset{77});
   EXPECT_EQ(row.applied_revision, 3u);

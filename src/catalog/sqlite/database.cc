@@ -67,10 +67,11 @@ Result<bool> Statement::step() {
 
 Result<void> Statement::run() {
   const Result<bool> row = step();
-  if (!row) return row.error();
-  SLUICE_ASSERT(!*row);
   sqlite3_reset(statement_.get());
   bound_ = 0;
+  bind_result_ = SQLITE_OK;
+  if (!row) return row.error();
+  SLUICE_ASSERT(!*row);
   return {};
 }
 

@@ -22,6 +22,7 @@ inline constexpr const char* kReserveVfs = "sluice-reserve";  // ReserveVfs's na
 class Statement {
  public:
   Statement(Statement&&) noexcept = default;
+  Statement& operator=(Statement&&) noexcept = default;
 
   Statement& bind(std::int64_t value);
   Statement& bind(std::string_view text);  // copied
@@ -32,7 +33,8 @@ class Statement {
 
   // True: a row is there to be read. False: done.
   Result<bool> step();
-  // Runs a statement that returns no rows, and makes it ready to be bound and run again.
+  // Runs a statement that returns no rows, and makes it ready to be bound and run again, also after
+  // an error.
   Result<void> run();
 
   std::int64_t integer(int column) const;
