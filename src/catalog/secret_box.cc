@@ -52,7 +52,8 @@ std::string from_base64(std::string_view text) {
   }
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
   raw.resize(raw.size() - padding);
-  return raw;
+  // Unused bits of the last character may say anything, but in one spelling.
+  return to_base64(raw) == text ? raw : "";
 }
 
 }  // namespace
