@@ -1,5 +1,6 @@
 #pragma once
-// The time of one attempt: from its beginning to its deadline, and the waiting in between.
+// The time of one attempt, from its beginning to its deadline, the waiting in between, and how far
+// it has come.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -9,6 +10,7 @@
 #include "base/awaitable.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "egress/fault.h"
 
 namespace sluice::egress {
 
@@ -31,6 +33,9 @@ class Attempt {
   void end_after(std::chrono::seconds time) { ends_ = std::chrono::steady_clock::now() + time; }
   void end_at_deadline();
 
+  void enter(Stage stage) { stage_ = stage; }
+  Stage stage() const { return stage_; }
+
   Error timed_out(std::string_view doing) const;  // "timed out after 150 ms connecting to ..."
   static Error cancelled() { return {ErrorCode::Cancelled, "cancelled"}; }
 
@@ -40,6 +45,7 @@ class Attempt {
   const SteadyTime deadline_;
   std::chrono::steady_clock::time_point ends_;  // on the loop's own clock
   boost::asio::steady_timer wake_;
+  Stage stage_ = Stage::Lookup;
 };
 
 }  // namespace sluice::egress

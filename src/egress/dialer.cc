@@ -51,6 +51,12 @@ struct Race {
   std::size_t failed = 0;           // which that was
 };
 
+// Of this host or process.
+bool is_shortage(const boost::system::error_code& fault) {
+  const int number = fault.value();
+  return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
+}
+
 boost::system::error_code open(Socket& socket, const asio::ip::address& address) {
   const int family = address.is_v6() ? AF_INET6 : AF_INET;
   const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
@@ -144,12 +150,14 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial(const Url& url,
                                                             OrganisationId organisation,
                                                             Attempt& attempt,
                                                             std::span<char> room) {
+  attempt.enter(proxied() ? Stage::Proxy : Stage::Connect);
   // Which of the two is decided before it is waited for.
   Awaitable<Result<std::unique_ptr<Connection>>> making =
       proxied() ? dial_proxy(url, organisation, attempt, room)
                 : connect(addresses, url.port, attempt);
   Result<std::unique_ptr<Connection>> made = co_await std::move(making);
   if (!made.has_value() || !url.tls) co_return std::move(made);
+  attempt.enter(Stage::Tls);
   const Result<void> shaken = co_await shake_hands(**made, url.host, attempt);
   if (!shaken.has_value()) co_return shaken.error();
   co_return std::move(made);
@@ -209,6 +217,7 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::connect(const Addresses& 
       continue;
     }
     if (race.running == 0) {
+      if (is_shortage(race.fault)) attempt.enter(Stage::Own);
       const std::string& peer = race.peers[race.failed];
       if (race.fault.value() == ECONNREFUSED) {
         co_return unavailable("connection refused by " + peer);
@@ -228,6 +237,7 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::connect(const Addresses& 
 Awaitable<Result<void>> Dialer::shake_hands(Connection& connection, std::string host,
                                             Attempt& attempt) {
   if (!connection.begin_tls(tls_, host)) {
+    attempt.enter(Stage::Own);
     co_return unavailable("TLS: the certificate authorities ([egress] ca_file) cannot be read");
   }
   while (true) {
@@ -255,6 +265,8 @@ Awaitable<Result<void>> Dialer::tunnel(Connection& connection, const Url& url, A
   const Result<void> done = co_await exchange(connection, request, answer, attempt, room);
   if (!done.has_value()) co_return done.error();
   if (answer.status() >= 300) {
+    const bool beyond = answer.status() == 502 || answer.status() == 504;
+    if (beyond) attempt.enter(Stage::Connect);  // the proxy itself works
     co_return unavailable(fmt::format("the proxy answered {} to CONNECT", answer.status()));
   }
   if (!answer.whole()) co_return unavailable("the proxy's answer to CONNECT was cut short");

@@ -16,6 +16,7 @@
 #include "egress/connection_pool.h"
 #include "egress/dialer.h"
 #include "egress/exchange.h"
+#include "egress/fault.h"
 #include "egress/gather.h"
 #include "egress/resolver.h"
 #include "egress/url.h"
@@ -95,7 +96,7 @@ struct HttpClient::Impl {
   Impl(asio::io_context& loop_in, const Clock& clock_in, Settings settings_in);
   ~Impl();
 
-  Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline);
+  Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline, Fault* fault);
   Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);
 
   Result<std::shared_ptr<const Url>> read_url(const std::string& text);
@@ -194,26 +195,35 @@ Awaitable<Result<Addresses>> HttpClient::Impl::checked_addresses(const Url& url,
   co_return only_allowed(url, *found);
 }
 
-Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request,
-                                                          SteadyTime deadline) {
+Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request, SteadyTime deadline,
+                                                          Fault* fault) {
+  Attempt attempt(loop, clock, deadline);
+  const auto failed = [&attempt, fault](const Error& error) {
+    if (fault != nullptr) *fault = fault_at(attempt.stage(), error.code);
+    return error;
+  };
   const Result<std::shared_ptr<const Url>> read = read_url(request.url);
-  if (!read.has_value()) co_return read.error();
+  if (!read.has_value()) co_return failed(read.error());
   const std::shared_ptr<const Url> url = *read;
-  if (Result<void> head = check_head(request); !head.has_value()) co_return head.error();
+  if (Result<void> head = check_head(request); !head.has_value()) co_return failed(head.error());
   const Result<Addresses> addresses =
       co_await checked_addresses(*url, request.organisation, deadline);
-  if (!addresses.has_value()) co_return addresses.error();
+  if (!addresses.has_value()) {
+    if (resolver.servers_are_silent()) attempt.enter(Stage::Own);
+    co_return failed(addresses.error());
+  }
 
-  Attempt attempt(loop, clock, deadline);
+  attempt.enter(Stage::Waiting);
   Destination destination{request.organisation, url->host, url->port, url->tls};
   Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
-  if (!place.has_value()) co_return place.error();
+  if (!place.has_value()) co_return failed(place.error());
   if (place->connection == nullptr) {
     Result<std::unique_ptr<Connection>> made =
         co_await dialer.dial(*url, *addresses, request.organisation, attempt, room);
-    if (!made.has_value()) co_return made.error();
+    if (!made.has_value()) co_return failed(made.error());
     place->connection = std::move(*made);
   }
+  attempt.enter(Stage::Answer);
 
   const bool bodyless = request.method == "HEAD";
   if (bodyless) request.body.clear();
@@ -221,7 +231,7 @@ Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request,
   Gather bytes(head, request.body);
   AnswerReader answer(bodyless ? AnswerReader::To::Head : AnswerReader::To::Request, clock);
   const Result<void> done = co_await exchange(*place->connection, bytes, answer, attempt, room);
-  if (!done.has_value()) co_return done.error();
+  if (!done.has_value()) co_return failed(done.error());
   // Behind a proxy nothing tells organisations apart.
   if (bytes.done() && answer.leaves_connection() && !dialer.proxied()) place->keep();
   co_return answer.take();
@@ -251,8 +261,9 @@ HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings sett
 
 HttpClient::~HttpClient() = default;
 
-Awaitable<Result<HttpResponse>> HttpClient::perform(HttpRequest request, SteadyTime deadline) {
-  return impl_->perform(std::move(request), deadline);
+Awaitable<Result<HttpResponse>> HttpClient::perform(HttpRequest request, SteadyTime deadline,
+                                                    Fault* fault) {
+  return impl_->perform(std::move(request), deadline, fault);
 }
 
 Awaitable<Result<void>> HttpClient::probe(std::string url, OrganisationId organisation,

@@ -15,6 +15,7 @@
 #include "base/awaitable.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "model/attempt.h"
 #include "model/ids.h"
 
 namespace boost::asio {
@@ -73,8 +74,10 @@ class HttpClient {
   // One attempt, one deadline for everything from DNS to the status line. Redirects are answers,
   // never followed. Any HTTP status is a value. Errors: Timeout; Unavailable (DNS, connection,
   // TLS); InvalidArgument (the address rules refuse it); Cancelled. Messages carry no secrets.
-  // Cancellable (asio terminal cancellation): the connection is closed.
-  Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline);
+  // Cancellable (asio terminal cancellation): the connection is closed. An error comes with whose
+  // fault it is in `fault`, which outlives the awaitable.
+  Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline,
+                                          Fault* fault = nullptr);
 
   // Resolves, connects, shakes hands with TLS and sends no request. Errors as above.
   Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);

@@ -143,6 +143,7 @@ Awaitable<Result<Addresses>> Resolver::resolve(std::string host, OrganisationId 
     std::erase(lookup->waiting, &wake);
     if (!go_on) co_return Error{ErrorCode::Cancelled, fmt::format("look-up of {} cancelled", host)};
     if (!lookup->result.has_value()) {
+      not_heard(host);
       co_return Error{ErrorCode::Timeout, fmt::format("DNS gave no answer for {} in time", host)};
     }
   }
@@ -176,12 +177,32 @@ Result<std::shared_ptr<Resolver::Lookup>> Resolver::begin(const std::string& hos
     auto* of = static_cast<Lookup*>(argument);
     of->resolver->on_answer(*of, status, answer);
   };
+  beginning_ = true;
   ares_getaddrinfo(channel_, host.c_str(), nullptr, &hints, done, lookup.get());
+  beginning_ = false;
   arm_timer();
   return lookup;
 }
 
+void Resolver::heard() {
+  heard_ = true;
+  refused_ = false;
+  unanswered_.clear();
+}
+
+void Resolver::not_heard(const std::string& host) {
+  const bool known = std::find(unanswered_.begin(), unanswered_.end(), host) != unanswered_.end();
+  if (!known && unanswered_.size() < 2) unanswered_.push_back(host);
+}
+
 void Resolver::on_answer(Lookup& lookup, int status, const ares_addrinfo* answer) {
+  if (status == ARES_ECONNREFUSED) {
+    refused_ = true;
+  } else if (status == ARES_ETIMEOUT) {
+    not_heard(lookup.host);
+  } else if (!beginning_) {
+    heard();
+  }
   Addresses addresses;
   for (const ares_addrinfo_node* node = answer == nullptr ? nullptr : answer->nodes;
        node != nullptr; node = node->ai_next) {

@@ -50,6 +50,10 @@ class Resolver {
   Awaitable<Result<Addresses>> resolve(std::string host, OrganisationId organisation,
                                        SteadyTime deadline);
 
+  // The servers that we ask are to blame: they refuse, have never answered, or leave different
+  // names unanswered. One name alone may have servers of its own that are silent.
+  bool servers_are_silent() const { return refused_ || unanswered_.size() > (heard_ ? 1u : 0u); }
+
  private:
   struct Lookup;
   struct Cached {
@@ -62,6 +66,8 @@ class Resolver {
   void on_answer(Lookup& lookup, int status, const ares_addrinfo* answer);
   void remember(const std::string& host, const Result<Addresses>& result);
   void arm_timer();
+  void heard();
+  void not_heard(const std::string& host);
 
   boost::asio::io_context& loop_;
   const Clock& clock_;
@@ -73,6 +79,10 @@ class Resolver {
   std::unordered_map<std::string, Cached> cache_;
   std::unordered_map<std::string, std::shared_ptr<Lookup>> lookups_;  // under way, by host
   std::unordered_map<OrganisationId, std::uint32_t> lookups_of_;      // how many each has begun
+  bool beginning_ = false;               // what comes now comes from the hosts file
+  bool heard_ = false;                   // a server has answered, if not for this name
+  bool refused_ = false;                 // all of them, since
+  std::vector<std::string> unanswered_;  // since: two names at most
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for timer handlers
 };
 
