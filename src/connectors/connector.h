@@ -14,6 +14,7 @@
 #include "base/awaitable.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "model/attempt.h"
 #include "model/ids.h"
 #include "recordlog/recordlog.h"
 
@@ -78,9 +79,13 @@ using Decision = std::variant<Delivered, RetryLater, Rejected, Misconfigured, Go
 struct SendOutcome {
   Decision decision;
   // The answer's HTTP status, or what stands for it: 504 timeout, 502 connection, TLS or DNS
-  // failure, 500 a configuration fault. 413 with Rejected: too large, fewer records may do.
+  // failure, 500 a configuration fault, 0 an attempt that was broken off. 413 with Rejected: too
+  // large, fewer records may do.
   int remote_status = 0;
   bool answered = false;  // the destination answered: its slowness counts for the back-off
+  Fault fault = Fault::Destination;  // whose it is, unless delivered
+  // What went over the wire, secrets crossed out; null: there is nothing to show.
+  std::shared_ptr<const Exchange> exchange = {};
 };
 
 // One stream's way to its destination. Threads: its stream's I/O thread.

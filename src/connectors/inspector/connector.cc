@@ -1,8 +1,8 @@
 #include "connectors/connector.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/exchange.h"
 #include "connectors/inspector/schema.h"
 #include "connectors/inspector/store.h"
 #include "connectors/webhook/config.h"
@@ -13,20 +13,6 @@ namespace sluice::connectors::inspector {
 namespace {
 
 constexpr std::uint64_t kBatchBytesMax = 5 * kMiB;
-
-// The beginning of the body, not cut inside a UTF-8 character.
-std::string begin_of(const std::vector<std::string_view>& parts) {
-  std::string body;
-  for (const std::string_view part : parts) {
-    if (body.size() > kBodyBytesMax) break;
-    body += part.substr(0, kBodyBytesMax + 1 - body.size());
-  }
-  if (body.size() <= kBodyBytesMax) return body;
-  std::size_t end = kBodyBytesMax;
-  while (end > 0 && (static_cast<unsigned char>(body[end]) & 0xc0) == 0x80) --end;
-  body.resize(end);
-  return body;
-}
 
 class InspectorConnector final : public Connector {
  public:
@@ -46,10 +32,18 @@ class InspectorConnector final : public Connector {
                       .last = batch.last,
                       .records = batch.records,
                       .headers = std::move(request.headers),
-                      .body = begin_of(request.body)};
+                      .body = shown_body(request.body)};
     for (const std::string_view part : request.body) kept.body_bytes += part.size();
+    auto exchange = std::make_shared<Exchange>();
+    for (const auto& [name, value] : kept.headers) {
+      show_header(exchange->request_headers, name, value);
+    }
+    exchange->request_body = kept.body;
+    exchange->answered = true;
     store_->add(batch.stream, std::move(kept));
-    co_return SendOutcome{Delivered{}, 200, true};
+    SendOutcome outcome{Delivered{}, 200, true};
+    outcome.exchange = std::move(exchange);
+    co_return outcome;
   }
 
   Awaitable<Result<void>> check(Deadline) override { co_return Result<void>{}; }

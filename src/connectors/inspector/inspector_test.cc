@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "connectors/connector.h"
+#include "connectors/exchange.h"
 #include "connectors/inspector/store.h"
 #include "egress/http_client.h"
 #include "egress/testing/run.h"
@@ -165,13 +166,13 @@ TEST_F(InspectorConnector, KeepsWhatAWebhookWouldHaveReceived) {
 TEST_F(InspectorConnector, CutsTheBodyBetweenCharacters) {
   for (std::size_t shift = 0; shift < 3; ++shift) {
     std::string record = R"({"id":")" + std::string(shift, 'x');
-    while (record.size() < 2 * kBodyBytesMax) record += "\u20ac";  // three bytes
+    while (record.size() < 2 * kShownBodyBytesMax) record += "\u20ac";  // three bytes
     record += "\"}";
     const Store::Kept kept = deliver({record});
     ASSERT_NE(kept, nullptr);
     EXPECT_EQ(kept->body_bytes, record.size() + 2);
-    EXPECT_LE(kept->body.size(), kBodyBytesMax);
-    EXPECT_GT(kept->body.size(), kBodyBytesMax - 3);
+    EXPECT_LE(kept->body.size(), kShownBodyBytesMax);
+    EXPECT_GT(kept->body.size(), kShownBodyBytesMax - 3);
     EXPECT_TRUE(kept->body.ends_with("\u20ac"));
   }
 }

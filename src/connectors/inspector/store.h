@@ -18,8 +18,7 @@
 
 namespace sluice::connectors::inspector {
 
-inline constexpr std::size_t kDeliveriesMax = 1000;  // of a stream
-inline constexpr std::size_t kBodyBytesMax = 4 * kKiB;
+inline constexpr std::size_t kDeliveriesMax = 1000;    // of a stream
 inline constexpr std::uint64_t kBytesMax = 64 * kMiB;  // of all streams
 
 struct KeptDelivery {
@@ -31,7 +30,7 @@ struct KeptDelivery {
   std::uint32_t records = 0;
   std::uint64_t body_bytes = 0;  // of the whole body
   std::vector<std::pair<std::string, std::string>> headers = {};
-  std::string body = {};  // its first kBodyBytesMax, in whole characters
+  std::string body = {};  // its first kShownBodyBytesMax, in whole characters
 };
 
 // One a server. Threads: any.

@@ -75,6 +75,27 @@ Result<std::pair<std::string, std::string>> read_header(std::string_view line) {
 
 }  // namespace
 
+namespace {
+
+// Header values, of "Bearer abc" also the second word, and the query.
+std::vector<std::string> secrets_of(const Config& config) {
+  std::vector<std::string> secrets;
+  for (const auto& [name, value] : config.headers) {
+    secrets.push_back(value);
+    const std::size_t blank = value.find(' ');
+    if (blank != value.npos) secrets.push_back(value.substr(blank + 1));
+  }
+  const std::string_view url = config.url;
+  if (const std::size_t query = url.find('?'); query != url.npos) {
+    secrets.emplace_back(url.substr(query + 1, url.find('#', query) - query - 1));
+  }
+  std::sort(secrets.begin(), secrets.end(),
+            [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
+  return secrets;
+}
+
+}  // namespace
+
 Result<Config> read_config(const nlohmann::json& credentials) {
   Config config;
   config.url = credentials.at("url").get<std::string>();
@@ -93,6 +114,7 @@ Result<Config> read_config(const nlohmann::json& credentials) {
     }
     config.headers.push_back(std::move(*header));
   }
+  config.secrets = secrets_of(config);
   return config;
 }
 

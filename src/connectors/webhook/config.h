@@ -18,6 +18,7 @@ struct Config {
   std::vector<std::pair<std::string, std::string>> headers;  // the values are secret
   std::uint32_t size = 3000;
   bool success_200_only = false;
+  std::vector<std::string> secrets;  // as they might come back in an answer, the longest first
 };
 
 // `credentials` has passed the schema. InvalidArgument names the property and never shows a

@@ -6,6 +6,7 @@
 #include "connectors/webhook/outcome.h"
 #include "connectors/webhook/request.h"
 #include "connectors/webhook/schema.h"
+#include "connectors/webhook/shown.h"
 #include "egress/http_client.h"
 
 namespace sluice::connectors::webhook {
@@ -24,10 +25,16 @@ class WebhookConnector final : public Connector {
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
     egress::HttpRequest request = build_request(config_, batch, clock_.now(), installation_);
-    const Result<egress::HttpResponse> response =
-        co_await http_.perform(std::move(request), deadline);
-    if (!response.has_value()) co_return classify(response.error(), config_);
-    co_return classify(*response, config_);
+    auto exchange = std::make_shared<Exchange>();
+    show_request(request, config_, *exchange);
+    Fault fault = Fault::Destination;
+    Result<egress::HttpResponse> response =
+        co_await http_.perform(std::move(request), deadline, &fault);
+    SendOutcome outcome = response.has_value() ? classify(*response, config_)
+                                               : classify(response.error(), fault, config_);
+    if (response.has_value()) show_response(std::move(*response), config_, *exchange);
+    outcome.exchange = std::move(exchange);
+    co_return outcome;
   }
 
   Awaitable<Result<void>> check(Deadline deadline) override {

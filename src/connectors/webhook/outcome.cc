@@ -5,11 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include "connectors/exchange.h"
+
 namespace sluice::connectors::webhook {
 namespace {
 
 constexpr std::size_t kExcerptBytesMax = 200;
-constexpr std::size_t kSecretBytesMin = 4;  // shorter ones would mask ordinary words
 
 std::string_view phrase(int status) {
   switch (status) {
@@ -42,27 +43,9 @@ std::string_view phrase(int status) {
   }
 }
 
-void mask(std::string& text, std::string_view secret) {
-  if (secret.size() < kSecretBytesMin) return;
-  for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at)) {
-    text.replace(at, secret.size(), "***");
-    at += 3;
-  }
-}
-
 // The beginning of the answer's body: masked first, so that no secret is cut in half and shown.
 std::string excerpt(std::string body, const Config& config) {
-  for (const auto& [name, value] : config.headers) {
-    mask(body, value);
-    // Of "Bearer abc" the second word is the secret.
-    if (const std::size_t blank = value.find(' '); blank != value.npos) {
-      mask(body, std::string_view(value).substr(blank + 1));
-    }
-  }
-  const std::string_view url = config.url;
-  if (const std::size_t query = url.find('?'); query != url.npos) {
-    mask(body, url.substr(query + 1, url.find('#', query) - query - 1));
-  }
+  mask(body, config.secrets);
   std::string printable;
   for (const char c : body) {
     if (printable.size() == kExcerptBytesMax) return printable + " ...";
@@ -103,14 +86,14 @@ SendOutcome classify(const egress::HttpResponse& response, const Config& config)
   return {decide(response, config), response.status, true};
 }
 
-SendOutcome classify(const Error& error, const Config& config) {
+SendOutcome classify(const Error& error, Fault fault, const Config& config) {
   const std::string reason =
       fmt::format("{} {}: {}", config.method, config.shown_url, error.message);
   switch (error.code) {
-    case ErrorCode::InvalidArgument: return {Misconfigured{reason}, 500, false};
-    case ErrorCode::Timeout: return {RetryLater{reason, std::nullopt, 0}, 504, false};
-    case ErrorCode::Cancelled: return {RetryLater{reason, std::nullopt, 0}, 0, false};
-    default: return {RetryLater{reason, std::nullopt, 0}, 502, false};
+    case ErrorCode::InvalidArgument: return {Misconfigured{reason}, 500, false, fault};
+    case ErrorCode::Timeout: return {RetryLater{reason, std::nullopt, 0}, 504, false, fault};
+    case ErrorCode::Cancelled: return {RetryLater{reason, std::nullopt, 0}, 0, false, fault};
+    default: return {RetryLater{reason, std::nullopt, 0}, 502, false, fault};
   }
 }
 

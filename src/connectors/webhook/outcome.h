@@ -11,6 +11,6 @@ namespace sluice::connectors::webhook {
 // Reasons are sentences for a person, fit for an API answer and a log line: printable ASCII, no
 // header values, no query. Copies of those that the receiver echoes are masked.
 SendOutcome classify(const egress::HttpResponse& response, const Config& config);
-SendOutcome classify(const Error& error, const Config& config);
+SendOutcome classify(const Error& error, Fault fault, const Config& config);
 
 }  // namespace sluice::connectors::webhook

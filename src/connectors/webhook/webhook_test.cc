@@ -9,6 +9,7 @@
 #include "connectors/webhook/config.h"
 #include "connectors/webhook/outcome.h"
 #include "connectors/webhook/request.h"
+#include "connectors/webhook/shown.h"
 #include "egress/testing/run.h"
 #include "egress/testing/test_server.h"
 
@@ -313,7 +314,9 @@ TEST(WebhookOutcome, ReasonsAreSentencesWithoutSecrets) {
 
 TEST(WebhookOutcome, ErrorsHaveTheirStatus) {
   const Config config = config_of({{"url", "https://example.com/in?key=hidden"}});
-  const auto outcome = [&config](ErrorCode code) { return classify(Error{code, "why"}, config); };
+  const auto outcome = [&config](ErrorCode code) {
+    return classify(Error{code, "why"}, Fault::Network, config);
+  };
   const SendOutcome refused = outcome(ErrorCode::InvalidArgument);
   ASSERT_TRUE(as<Misconfigured>(refused));
   EXPECT_EQ(as<Misconfigured>(refused)->reason, "POST https://example.com/in: why");
@@ -323,6 +326,51 @@ TEST(WebhookOutcome, ErrorsHaveTheirStatus) {
   EXPECT_EQ(outcome(ErrorCode::Timeout).remote_status, 504);
   EXPECT_TRUE(as<RetryLater>(outcome(ErrorCode::Unavailable)));
   EXPECT_EQ(outcome(ErrorCode::Unavailable).remote_status, 502);
+  EXPECT_EQ(outcome(ErrorCode::Cancelled).remote_status, 0);
+  EXPECT_EQ(outcome(ErrorCode::Unavailable).fault, Fault::Network);
+}
+
+// ---- what is shown of it
+
+TEST(WebhookShown, HoldsNoSecretOfTheStreams) {
+  const Config config = config_of(
+      {{"url", "https://example.com/in?key=hidden-key"},
+       {"headers", {"Authorization: Bearer s3cret", "User-Agent: mine-9", "X-Own: word-1"}}});
+  const TestChunk chunk(Offset{100}, {R"({"a":1})", R"({"b":2})"});
+  egress::HttpRequest request =
+      build_request(config, batch_of({chunk.run(0, 2)}), WallTime{1'700'000'000'000}, "node-a");
+  request.headers.emplace_back("X-Dt-Signature", "not-known-here");
+  Exchange exchange;
+  show_request(request, config, exchange);
+  EXPECT_FALSE(exchange.answered);
+  EXPECT_EQ(exchange.request_body, R"([{"a":1},{"b":2}])");
+  EXPECT_EQ(exchange.request_headers,
+            "Content-Type: application/json\n"
+            "webhook-id: 7-1-100-104\n"
+            "webhook-timestamp: 1700000000\n"
+            "X-Sluice-Stream: 7\n"
+            "X-Sluice-Offsets: 100-104\n"
+            "X-Sluice-Previous: 98\n"
+            "X-Sluice-Attempt: 3\n"
+            "X-Sluice-Hops: node-a:1\n"
+            "Authorization: ***\n"
+            "User-Agent: ***\n"
+            "X-Own: ***\n"
+            "X-Dt-Signature: ***\n");
+
+  egress::HttpResponse response = answer(401, "not s3cret, nor Bearer s3cret or word-1");
+  response.headers = {{"Server", "s3cret/1"}, {"Set-Cookie", "session=1"}, {"X", "key=hidden-key"}};
+  show_response(response, config, exchange);
+  EXPECT_TRUE(exchange.answered);
+  EXPECT_EQ(exchange.response_headers, "Server: ***/1\nSet-Cookie: ***\nX: ***\n");
+  EXPECT_EQ(exchange.response_body, "not ***, nor *** or ***");
+}
+
+TEST(WebhookShown, NoHalfOfASecretIsLeftWhereABodyIsCut) {
+  const Config config = config_with_headers({"X-Key: s3cret-s3cret"});
+  Exchange exchange;
+  show_response(answer(500, std::string(4090, 'x') + "s3cret-s3cret"), config, exchange);
+  EXPECT_EQ(exchange.response_body, std::string(4090, 'x') + "***");
 }
 
 // ---- the whole connector against a server
@@ -374,6 +422,9 @@ TEST_F(WebhookConnectorTest, DeliversABatch) {
   const SendOutcome outcome = send(*connector, batch_);
   EXPECT_TRUE(as<Delivered>(outcome));
   EXPECT_EQ(outcome.remote_status, 204);
+  ASSERT_NE(outcome.exchange, nullptr);
+  EXPECT_TRUE(outcome.exchange->answered);
+  EXPECT_EQ(outcome.exchange->request_body, R"([{"a":1},{"b":2}])");
   const std::lock_guard lock(mutex);
   EXPECT_EQ(seen.body, R"([{"a":1},{"b":2}])");
   EXPECT_NE(seen.head.find("webhook-id: 7-1-100-104\r\n"), std::string::npos) << seen.head;
@@ -387,7 +438,12 @@ TEST_F(WebhookConnectorTest, ReportsTheReceiversTrouble) {
   const auto url = [](const TestServer& server) {
     return json{{"url", fmt::format("http://127.0.0.1:{}/in", server.port())}};
   };
-  EXPECT_EQ(send(*create(url(silent)), batch_, 100ms).remote_status, 504);
+  const SendOutcome late = send(*create(url(silent)), batch_, 100ms);
+  EXPECT_EQ(late.remote_status, 504);
+  EXPECT_EQ(late.fault, Fault::Destination);
+  ASSERT_NE(late.exchange, nullptr);
+  EXPECT_FALSE(late.exchange->answered);
+  EXPECT_NE(late.exchange->request_headers.find("webhook-id: 7-1-100-104\n"), std::string::npos);
   EXPECT_TRUE(as<Gone>(send(*create(url(gone)), batch_)));
   const SendOutcome refused = send(*create({{"url", "http://10.1.2.3/"}}), batch_);
   ASSERT_TRUE(as<Misconfigured>(refused));
