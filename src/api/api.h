@@ -14,6 +14,7 @@
 #include "base/io_threads.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
+#include "catalog/attempts.h"
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "catalog/quarantine.h"
@@ -58,6 +59,7 @@ struct Dependencies {  // all outlive the Api
   const std::vector<connectors::ConnectorContext>& connector_contexts;  // one per I/O thread
   catalog::Quarantine& quarantine;
   catalog::DeadLetters& dead_letters;
+  catalog::AttemptLog& attempts;
 };
 
 // Destroy it after the listener has stopped and before the loops are gone.

@@ -168,6 +168,7 @@ ApiTest::ApiTest(Settings settings)
   EXPECT_TRUE(catalog->register_organisations(organisations));
   dead_letters = *catalog::open_dead_letters(directory_ + "/dead-letters.db", {});
   quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
+  attempts = catalog::open_attempts({.path = directory_ + "/attempts.db"}, {}, metrics);
   registry = *catalog::open_sqlite_registry(directory_ + "/catalog.db");
   application_tokens = std::make_unique<ApplicationTokens>(
       ApplicationTokens::Dependencies{*registry, secrets, clock, metrics}, 3);
@@ -176,7 +177,8 @@ ApiTest::ApiTest(Settings settings)
   api_ = std::make_unique<Api>(
       settings,
       Dependencies{*threads_, clock, *catalog, *registry, *application_tokens, *pool_, dispatch,
-                   log, ingest, metrics, connectors_, contexts_, *quarantine, *dead_letters},
+                   log, ingest, metrics, connectors_, contexts_, *quarantine, *dead_letters,
+                   *attempts},
       TokenKey{});
   threads_->start();
 }
@@ -191,6 +193,7 @@ ApiTest::~ApiTest() {
   catalog.reset();
   quarantine.reset();
   dead_letters.reset();
+  attempts.reset();
   std::filesystem::remove_all(directory_);
 }
 

@@ -140,6 +140,7 @@ class ApiTest : public testing::Test {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<catalog::DeadLetters> dead_letters;
+  std::unique_ptr<catalog::AttemptLog> attempts;
   std::unique_ptr<catalog::Registry> registry;
   const catalog::SecretBox secrets{KeyBytes{}};
   std::unique_ptr<ApplicationTokens> application_tokens;

@@ -366,6 +366,12 @@ Handlers::Answer Handlers::delete_stream(Request request) {
     logging::error("stream deleted, but not cleared away",
                    {{"stream", found.stream.id.value()}, {"error", removed.error().message}});
   }
+  auto forget = [this, &found] { return with_.attempts.forget(found.stream.id); };
+  const Result<void> forgotten = co_await with_.catalog_pool.run(std::move(forget));
+  if (!forgotten) {  // the next start forgets it
+    logging::warn("the attempts of a deleted stream are still there",
+                  {{"stream", found.stream.id.value()}, {"error", forgotten.error().message}});
+  }
   if (auto* inspector = with_.connector_contexts.front().inspector) {
     inspector->forget(found.stream.id);
   }

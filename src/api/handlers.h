@@ -65,6 +65,7 @@ class Handlers {
   Answer restart_stream(Request request);
   Answer delete_stream(Request request);
   Answer list_inspector(Request request);
+  Answer list_attempts(Request request);  // attempt_handlers.cc
   Answer list_statuses(Request request);
   Answer list_types(Request request);
   Answer list_connection_types(Request request);

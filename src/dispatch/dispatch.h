@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "base/worker_pool.h"
+#include "catalog/attempts.h"
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "connectors/connector.h"
@@ -63,6 +64,7 @@ class Dispatch {
     // Tests put their own here.
     const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type) =
         &connectors::find_connector;
+    catalog::AttemptLog* attempts = nullptr;  // null: attempts are not kept
   };
 
   // Reads the stream journal. Fails only if its directory cannot be used; damage in it is

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/logging.h"
+#include "dispatch/attempt_of.h"
 #include "dispatch/stream_setup.h"
 
 namespace sluice::dispatch {
@@ -127,6 +128,7 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
   timeout_ = setup.settings.delivery.timeout;
   connector_ = std::move(setup.connector);
   reader_ = shared_->log.reader(organisation_, kinds_of(row.type));
+  if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
   machine_.emplace(
       StreamMachine::Options{
           .stream = id_,
@@ -297,24 +299,32 @@ void StreamRunner::send(const connectors::RecordBatch& batch) {
     next_.reset();
   }
   sent_at_ = now();
+  sent_at_wall_ = shared_->clock.now();
   sent_bytes_ = batch.bytes;
   boost::asio::co_spawn(
       loop_, connector_->send(batch, sent_at_ + timeout_),
       boost::asio::bind_cancellation_slot(
-          cancel_send_.slot(),
-          [self = shared_from_this()](std::exception_ptr failure, connectors::SendOutcome outcome) {
+          cancel_send_.slot(), [self = shared_from_this(), &batch](
+                                   std::exception_ptr failure, connectors::SendOutcome outcome) {
             if (failure) {
-              outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false};
+              outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false,
+                         Fault::Us};
             }
-            self->on_sent(outcome);
+            self->on_sent(batch, outcome);
           }));
 }
 
-void StreamRunner::on_sent(const connectors::SendOutcome& outcome) {
+void StreamRunner::on_sent(const connectors::RecordBatch& batch,
+                           const connectors::SendOutcome& outcome) {
   if (removed_) return;
+  const SteadyTime::duration took = now() - sent_at_;
   DispatchMetrics& metrics = shared_->metrics;
   metrics.attempts(outcome.decision).add();
-  metrics.seconds.observe(std::chrono::duration<double>(now() - sent_at_).count());
+  metrics.seconds.observe(std::chrono::duration<double>(took).count());
+  if (attempts_ != nullptr) {
+    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
+    attempts_->add(attempt_of(batch, outcome, sent_at_wall_, latency));
+  }
   const std::uint64_t delivered = machine_->delivered();
   Actions actions = machine_->sent(outcome, now());
   if (machine_->delivered() != delivered) {

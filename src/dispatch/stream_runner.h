@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/mutex.h"
 #include "base/worker_pool.h"
+#include "catalog/attempts.h"
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "connectors/connector.h"
@@ -74,6 +75,7 @@ struct Shared {
         catalog_pool(dependencies.catalog_pool),
         find_connector(dependencies.find_connector),
         journal(std::move(journal_in)),
+        attempts(dependencies.attempts),
         metrics(dependencies.metrics) {}
 
   const std::int64_t memory_bytes_max;
@@ -88,6 +90,7 @@ struct Shared {
   // that is further.
   std::optional<JournalEntry> recovered(StreamId stream) const;
   std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
+  catalog::AttemptLog* const attempts;  // may be null
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   Pending streams;                             // that have not stopped
@@ -154,7 +157,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
   void park(Actions::Park park);
   void send(const connectors::RecordBatch& batch);
-  void on_sent(const connectors::SendOutcome& outcome);
+  void on_sent(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome);
   void queue_read();
   void arm_timer();
   void log_error() const;
@@ -188,7 +191,9 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
   boost::asio::steady_timer timer_;
   std::optional<SteadyTime> timer_at_;
   boost::asio::cancellation_signal cancel_send_;
+  std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: not kept
   SteadyTime sent_at_;
+  WallTime sent_at_wall_;
   std::uint64_t sent_bytes_ = 0;
   bool read_queued_ = false;
   bool counted_as_stopped_ = false;

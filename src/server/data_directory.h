@@ -8,8 +8,8 @@
 namespace sluice::server {
 
 // The directory that holds everything: log/, journal/, catalog.db, quarantine.db, dead-letters.db,
-// token.key, reserve, and two files of its own: LOCK (one server a directory) and installation (the
-// identity sent in X-Sluice-Hops).
+// attempts.db, token.key, reserve, and two files of its own: LOCK (one server a directory) and
+// installation (the identity sent in X-Sluice-Hops).
 class DataDirectory {
  public:
   // Makes what is missing, readable by its owner alone, and takes the lock. Conflict: another
@@ -39,6 +39,7 @@ inline std::string quarantine_path(const std::string& data_dir) {
   return data_dir + "/quarantine.db";
 }
 inline std::string reserve_path(const std::string& data_dir) { return data_dir + "/reserve"; }
+inline std::string attempts_path(const std::string& data_dir) { return data_dir + "/attempts.db"; }
 inline std::string token_key_path(const std::string& data_dir) { return data_dir + "/token.key"; }
 // Beside the directory, not in it: a copy of the directory alone opens no secret.
 std::string default_secrets_key_path(const std::string& data_dir);

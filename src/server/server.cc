@@ -16,6 +16,7 @@
 #include "base/logging.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
+#include "catalog/attempts.h"
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "catalog/registry.h"
@@ -114,6 +115,7 @@ struct Server::Graph {
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<catalog::DeadLetters> dead_letters;
+  std::unique_ptr<catalog::AttemptLog> attempts;
   std::unique_ptr<recordlog::LocalLog> log;
   connectors::inspector::Store inspector{metrics};
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
@@ -182,16 +184,26 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
     connector_contexts.push_back(
         {*http_clients.back(), clock, data_directory->installation(), &inspector});
   }
+  auto streams = catalog->all_streams();
+  if (!streams) return streams.error();
+  std::vector<StreamId> ids;
+  for (const catalog::Stream& stream : *streams) ids.push_back(stream.id);
+  attempts = catalog::open_attempts(
+      {.path = attempts_path(settings.data_dir),
+       .queue_bytes_max = settings.attempts_queue_bytes_max,
+       .attempts_max = static_cast<std::uint32_t>(settings.attempts_per_stream_max),
+       .bytes_max = settings.attempts_bytes_max},
+      ids, metrics);
+
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
   auto opened = dispatch::Dispatch::open(
-      dispatch_settings, {threads, *files, clock, *log, *catalog, *dead_letters, *catalog_pool,
-                          metrics, connector_contexts});
+      dispatch_settings,
+      {threads, *files, clock, *log, *catalog, *dead_letters, *catalog_pool, metrics,
+       connector_contexts, &connectors::find_connector, attempts.get()});
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 
-  auto streams = catalog->all_streams();
-  if (!streams) return streams.error();
   for (const catalog::Stream& stream : *streams) dispatch->add(stream);
   log->set_lowest_cursors([this] { return lowest_cursors(*catalog, *dispatch); });
   return {};
@@ -229,7 +241,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
           .login_tries_max = settings.login_tries_max},
       api::Dependencies{threads, clock, *catalog, *registry, *application_tokens, *catalog_pool,
                         *dispatch, *log, *ingest, metrics, connectors::connector_table(),
-                        connector_contexts, *quarantine, *dead_letters},
+                        connector_contexts, *quarantine, *dead_letters, *attempts},
       *key, *std::move(issuers));
 
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);

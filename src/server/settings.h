@@ -37,6 +37,9 @@ struct Settings {
   std::uint64_t ingest_records_per_s = 0;
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;
+  std::uint64_t attempts_per_stream_max = 1000;
+  std::uint64_t attempts_queue_bytes_max = 32ull << 20;
+  std::uint64_t attempts_bytes_max = 1ull << 30;
   std::uint64_t scan_ms_max = 2000;
   std::uint64_t live_connections_max = 5;
   std::uint64_t live_bytes_behind_max = 1ull << 20;
