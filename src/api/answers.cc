@@ -5,7 +5,9 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "api/fault.h"
 #include "api/json_text.h"
+#include "api/stream_fields.h"
 
 namespace sluice::api {
 namespace {
@@ -51,6 +53,20 @@ Result<nlohmann::json> parse_body(const Request& request) {
 
 http::Response malformed(const Error& error) {
   return http::error_response(http::ErrorToken::MalformedBody, "body: " + error.message);
+}
+
+std::optional<http::Response> refuse_body(const Request& request) {
+  if (request.body.size() == 0) return std::nullopt;
+  const Result<nlohmann::json> body = parse_body(request);
+  if (!body) return malformed(body.error());
+  Faults faults;
+  if (body->is_object()) {
+    refuse_unknown(*body, "", {}, faults);
+  } else {
+    faults.add("body", "must be empty or {}");
+  }
+  if (faults.empty()) return std::nullopt;
+  return invalid_stream(faults);
 }
 
 Result<Page> parse_page(const Query& query) {

@@ -24,6 +24,8 @@ http::Response unauthorized(std::string_view message);
 // InvalidArgument: no JSON.
 Result<nlohmann::json> parse_body(const Request& request);
 http::Response malformed(const Error& error);  // what parse_body() found
+// Of a call that takes none; nullopt: it is empty or {}.
+std::optional<http::Response> refuse_body(const Request& request);
 
 // Lists that are ordered by an id, page by page.
 struct Page {

@@ -11,9 +11,10 @@ using dispatch::StreamSnapshot;
 
 class Connector final : public connectors::Connector {
  public:
-  Awaitable<connectors::SendOutcome> send(const connectors::RecordBatch&,
+  Awaitable<connectors::SendOutcome> send(const connectors::RecordBatch& batch,
                                           connectors::Deadline) override {
-    co_return connectors::SendOutcome{};
+    last_sent = Sent{batch, std::string(batch.runs.at(0).joined())};
+    co_return send_answers;
   }
   Awaitable<Result<void>> check(connectors::Deadline) override {
     ++checks_made;
@@ -160,6 +161,8 @@ ApiTest::ApiTest(Settings settings)
     : connectors_{&kDescriptor}, contexts_{{no_client(), clock, "installation"}} {
   check_finds.reset();
   checks_made = 0;
+  send_answers = {};
+  last_sent.reset();
   std::string pattern = (std::filesystem::temp_directory_path() / "api-XXXXXX").string();
   directory_ = ::mkdtemp(pattern.data());
   catalog = *catalog::open_sqlite(directory_ + "/catalog.db");
@@ -174,12 +177,12 @@ ApiTest::ApiTest(Settings settings)
       ApplicationTokens::Dependencies{*registry, secrets, clock, metrics}, 3);
   threads_ = std::make_unique<IoThreads>(1);
   pool_ = std::make_unique<WorkerPool>("catalog", 2);
-  api_ = std::make_unique<Api>(
-      settings,
-      Dependencies{*threads_, clock, *catalog, *registry, *application_tokens, *pool_, dispatch,
-                   log, ingest, metrics, connectors_, contexts_, *quarantine, *dead_letters,
-                   *attempts},
-      TokenKey{});
+  api_ =
+      std::make_unique<Api>(settings,
+                            Dependencies{*threads_, clock, *catalog, *registry, *application_tokens,
+                                         *pool_, dispatch, log, ingest, metrics, connectors_,
+                                         contexts_, *quarantine, *dead_letters, *attempts},
+                            TokenKey{});
   threads_->start();
 }
 

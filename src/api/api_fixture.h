@@ -103,6 +103,13 @@ class FakeIngest final : public ingest::Ingest {
 const connectors::ConnectorDescriptor& test_connector();
 inline std::optional<Error> check_finds;
 inline std::atomic<int> checks_made = 0;
+// What send() answers, and what it was given last. Written and read while nothing is under way.
+inline connectors::SendOutcome send_answers;
+struct Sent {
+  connectors::RecordBatch batch;
+  std::string body;
+};
+inline std::optional<Sent> last_sent;
 
 struct Call {
   std::string method;

@@ -21,6 +21,9 @@ using http::ErrorToken;
 using http::Response;
 using nlohmann::ordered_json;
 
+constexpr std::size_t kTestsEach = 2;  // of an organisation: each may wait for its time-out
+constexpr std::size_t kTestsMax = 64;
+
 Response no_such_stream(StreamId id) {
   return http::error_response(ErrorToken::NotFound,
                               fmt::format("stream {} does not exist", id.value()));
@@ -34,7 +37,9 @@ Handlers::Handlers(const Settings& settings, const Dependencies& dependencies,
       with_(dependencies),
       signing_(signing),
       document_(openapi_document(dependencies.connectors, settings.public_url)),
-      records_(settings_, with_) {}
+      records_(settings_, with_),
+      tests_(kTestsEach, kTestsMax,
+             dependencies.metrics.gauge("sluice_api_tests", "Tests of streams under way.")) {}
 
 // --- whose streams
 
@@ -333,17 +338,7 @@ Handlers::Answer Handlers::change_stream(Request request) {
 Handlers::Answer Handlers::restart_stream(Request request) {
   Or<FoundStream> loaded = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
-  if (request.body.size() > 0) {
-    const Result<nlohmann::json> body = parse_body(request);
-    if (!body) co_return malformed(body.error());
-    Faults faults;
-    if (body->is_object()) {
-      refuse_unknown(*body, "", {}, faults);
-    } else {
-      faults.add("body", "must be empty or {}");
-    }
-    if (!faults.empty()) co_return invalid_stream(faults);
-  }
+  if (auto refused_body = refuse_body(request)) co_return *std::move(refused_body);
   FoundStream& found = std::get<FoundStream>(loaded);
   std::optional<Response> refusal = co_await command(found.stream.id, dispatch::Command::Restart);
   if (refusal) co_return *std::move(refusal);

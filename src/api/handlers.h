@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "api/api.h"
+#include "api/organisation_slots.h"
 #include "api/query.h"
 #include "api/record_calls.h"
 #include "api/stream_body.h"
@@ -65,7 +66,6 @@ class Handlers {
   Answer restart_stream(Request request);
   Answer delete_stream(Request request);
   Answer list_inspector(Request request);
-  Answer list_attempts(Request request);  // attempt_handlers.cc
   Answer list_statuses(Request request);
   Answer list_types(Request request);
   Answer list_connection_types(Request request);
@@ -83,6 +83,11 @@ class Handlers {
   Answer list_dead_letters(Request request);
   Answer delete_dead_letters(Request request);
   Answer skip_records(Request request);
+
+  // attempt_handlers.cc
+  Answer list_attempts(Request request);
+  Answer show_metrics(Request request);
+  Answer test_stream(Request request);
 
   // quarantine.cc
   Answer list_quarantine(Request request);
@@ -138,6 +143,7 @@ class Handlers {
   const std::shared_ptr<std::atomic<std::uint32_t>> catalog_looks_ =
       std::make_shared<std::atomic<std::uint32_t>>(0);
   RecordCalls records_;
+  OrganisationSlots tests_;  // of streams' destinations
 };
 
 }  // namespace sluice::api

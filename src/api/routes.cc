@@ -15,6 +15,7 @@ constexpr std::array<std::string_view, 1> kOrganisation = {"organisation_id"};
 constexpr std::array<std::string_view, 2> kCheckedChange = {"organisation_id", "validate"};
 constexpr std::array<std::string_view, 2> kPage = {"limit", "after"};
 constexpr std::array<std::string_view, 3> kOrganisationPage = {"organisation_id", "limit", "after"};
+constexpr std::array<std::string_view, 2> kWindow = {"organisation_id", "window"};
 constexpr std::array<std::string_view, 1> kUpTo = {"up_to"};
 constexpr std::array<std::string_view, 7> kBrowse = {"organisation_id", "kind",  "from", "to",
                                                      "filters",         "limit", "after"};
@@ -31,6 +32,7 @@ constexpr std::array<std::string_view, 1> kConflict = {"409"};
 constexpr std::array<std::string_view, 1> kMissing = {"404"};
 constexpr std::array<std::string_view, 2> kBusyOrInvalid = {"422", "429"};
 constexpr std::array<std::string_view, 3> kIngest = {"409", "422", "429"};
+constexpr std::array<std::string_view, 3> kTest = {"409", "422", "429"};
 constexpr std::array<std::string_view, 3> kLogin = {"401", "422", "429"};
 
 constexpr RouteDocument answers(std::string_view answer, int status = 200,
@@ -111,6 +113,11 @@ const std::array kRoutes = {
     Route{"GET", "/api/v2/data_stream/{id}/attempts", Access::Read, &Handlers::list_attempts,
           kOrganisationPage, "List a stream's attempts to deliver, newest first",
           answers("Attempts")},
+    Route{"GET", "/api/v2/data_stream/{id}/metrics", Access::Read, &Handlers::show_metrics, kWindow,
+          "Sum up a stream's attempts of the last minutes or hours", answers("StreamMetrics")},
+    Route{"POST", "/api/v2/data_stream/{id}/test", Access::Change, &Handlers::test_stream,
+          kOrganisation, "Send a sample record to a stream's destination; nothing of it moves",
+          answers("Tested", 200, "Nothing", kTest)},
     Route{"POST", "/api/v1/authenticate", Access::Login, &Handlers::authenticate, kNone,
           "Exchange an application token or a refresh token for a JWT",
           answers("LoggedIn", 200, "Login", kLogin)},

@@ -53,8 +53,8 @@ class AttemptLog {
     std::vector<Numbered> attempts;  // newest first
     bool more = false;               // there are older ones
   };
-  static constexpr std::uint64_t kPageBytesMax = 4 << 20;  // a page ends here too
-  static constexpr std::int64_t kMinutesKept = 24 * 60;
+  static constexpr std::uint64_t kPageBytesMax = 4 << 20;    // a page ends here too
+  static constexpr std::int64_t kMinutesKept = 24 * 60 + 1;  // the last has just begun
 
   virtual ~AttemptLog() = default;  // writes what is not written yet
 

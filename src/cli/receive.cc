@@ -13,11 +13,11 @@
 #include <memory>
 #include <string>
 
+#include "base/duration.h"
 #include "base/io_threads.h"
 #include "base/metrics.h"
 #include "cli/commands.h"
 #include "cli/delivery_ledger.h"
-#include "cli/duration.h"
 #include "cli/signals.h"
 #include "http/server.h"
 #include "simulate/random.h"

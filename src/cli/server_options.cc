@@ -2,7 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "cli/duration.h"
+#include "base/duration.h"
 
 namespace sluice::cli {
 

@@ -12,8 +12,8 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/duration.h"
 #include "cli/commands.h"
-#include "cli/duration.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/server_options.h"

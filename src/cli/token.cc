@@ -6,9 +6,9 @@
 
 #include "api/token.h"
 #include "base/clock.h"
+#include "base/duration.h"
 #include "catalog/catalog.h"
 #include "cli/commands.h"
-#include "cli/duration.h"
 #include "server/data_directory.h"
 #include "server/settings.h"
 

@@ -51,6 +51,7 @@ struct RecordBatch {
   std::optional<Offset> previous;  // last offset of the batch before; none on a stream's first
   std::uint32_t attempt = 1;       // of this batch, from 1
   std::uint32_t lane = 0;          // not 0: the replay or redrive that it belongs to
+  bool test = false;               // its record is none of the log's
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
   std::vector<RecordRun> runs;

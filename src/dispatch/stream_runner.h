@@ -90,7 +90,7 @@ struct Shared {
   // that is further.
   std::optional<JournalEntry> recovered(StreamId stream) const;
   std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
-  catalog::AttemptLog* const attempts;  // may be null
+  catalog::AttemptLog* const attempts;                       // may be null
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   Pending streams;                             // that have not stopped

@@ -22,7 +22,7 @@ std::uint32_t render_revision(const catalog::Stream& row) {
 }
 
 // Throws what nlohmann/json throws.
-StreamSetup from_json(const catalog::Stream& row, FindConnector find_connector,
+StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_connector,
                       const connectors::ConnectorContext& context) {
   StreamSetup setup;
   const auto destination = nlohmann::json::parse(row.destination);
@@ -73,7 +73,7 @@ KindSet kinds_of(std::uint32_t type) {
   }
 }
 
-StreamSetup set_up(const catalog::Stream& row, FindConnector find_connector,
+StreamSetup set_up(const catalog::Stream& row, const FindConnector& find_connector,
                    const connectors::ConnectorContext& context) {
   StreamSetup setup;
   try {

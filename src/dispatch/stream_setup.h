@@ -2,6 +2,7 @@
 // From a stream's row in the catalog to what its machine and its connector work with. Internal to
 // dispatch.
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -12,7 +13,7 @@
 
 namespace sluice::dispatch {
 
-using FindConnector = const connectors::ConnectorDescriptor* (*)(std::string_view type);
+using FindConnector = std::function<const connectors::ConnectorDescriptor*(std::string_view type)>;
 
 struct StreamSetup {
   StreamMachine::Settings settings;
@@ -20,7 +21,7 @@ struct StreamSetup {
 };
 
 // Whatever is wrong with the row becomes the stream's own error.
-StreamSetup set_up(const catalog::Stream& row, FindConnector find_connector,
+StreamSetup set_up(const catalog::Stream& row, const FindConnector& find_connector,
                    const connectors::ConnectorContext& context);
 
 // Of a data_stream_type; empty: this version has no such type.

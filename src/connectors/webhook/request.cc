@@ -36,6 +36,7 @@ egress::HttpRequest build_request(const Config& config, const RecordBatch& batch
   }
   headers.emplace_back("X-Sluice-Attempt", std::to_string(batch.attempt));
   headers.emplace_back("X-Sluice-Hops", fmt::format("{}:1", installation));
+  if (batch.test) headers.emplace_back("X-Sluice-Test", "true");
   headers.insert(headers.end(), config.headers.begin(), config.headers.end());
 
   if (config.size == 1) {

@@ -12,14 +12,11 @@ namespace {
 constexpr std::string_view kMasked = "***";
 constexpr std::size_t kHeaderBytesUsual = 512;
 
-bool has_prefix(std::string_view name, std::string_view prefix) {
-  return same_name(name.substr(0, prefix.size()), prefix);
-}
-
-// Of our own making. All others are the stream's own or prove who we are.
+// Of our own making, as request.cc spells them. All others are the stream's own or prove who we
+// are.
 bool may_show(std::string_view name, const Config& config) {
-  if (has_prefix(name, "webhook-") || has_prefix(name, "X-Sluice-")) return true;
-  if (!same_name(name, "Content-Type") && !same_name(name, "User-Agent")) return false;
+  if (name.starts_with("webhook-") || name.starts_with("X-Sluice-")) return true;
+  if (name != "Content-Type" && name != "User-Agent") return false;
   return std::none_of(config.headers.begin(), config.headers.end(),
                       [name](const auto& header) { return same_name(header.first, name); });
 }
@@ -37,6 +34,7 @@ void show_request(const egress::HttpRequest& request, const Config& config, Exch
 // A receiver may send back what it was sent.
 void show_response(egress::HttpResponse response, const Config& config, Exchange& exchange) {
   exchange.answered = true;
+  exchange.response_headers.reserve(kHeaderBytesUsual);
   for (const auto& [name, value] : response.headers) {
     show_header(exchange.response_headers, name, same_name(name, "Set-Cookie") ? kMasked : value);
   }

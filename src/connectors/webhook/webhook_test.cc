@@ -228,6 +228,21 @@ TEST(WebhookRequest, SizeDecidesTheFormOfTheBody) {
             R"([{"b":2}])");
 }
 
+TEST(WebhookRequest, ATestSaysSo) {
+  const TestChunk chunk(Offset{0}, {"{}"});
+  RecordBatch batch = batch_of({chunk.run(0, 1)});
+  const auto headers_of = [&] {
+    return build_request(config_of({{"url", "http://a/"}}), batch, {}, "n").headers;
+  };
+  const std::pair<std::string, std::string> mark = {"X-Sluice-Test", "true"};
+  const auto marked = [&](const auto& headers) {
+    return std::find(headers.begin(), headers.end(), mark) != headers.end();
+  };
+  EXPECT_FALSE(marked(headers_of()));
+  batch.test = true;
+  EXPECT_TRUE(marked(headers_of()));
+}
+
 TEST(WebhookRequest, DoesNotCopyRecords) {
   const TestChunk chunk(Offset{100}, {R"({"a":1})", R"({"b":2})"});
   const RecordBatch batch = batch_of({chunk.run(0, 2)});

@@ -1,4 +1,4 @@
-#include "cli/duration.h"
+#include "base/duration.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace sluice::cli {
+namespace sluice {
 namespace {
 
 std::optional<std::int64_t> unit_ms(std::string_view unit) {
@@ -32,4 +32,4 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::chrono::milliseconds(count * *unit);
 }
 
-}  // namespace sluice::cli
+}  // namespace sluice

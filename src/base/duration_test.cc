@@ -1,8 +1,8 @@
-#include "cli/duration.h"
+#include "base/duration.h"
 
 #include <gtest/gtest.h>
 
-namespace sluice::cli {
+namespace sluice {
 namespace {
 
 TEST(Duration, TakesEachUnit) {
@@ -25,4 +25,4 @@ TEST(Duration, RefusesTheRestAndNamesIt) {
 }
 
 }  // namespace
-}  // namespace sluice::cli
+}  // namespace sluice
