@@ -5,23 +5,26 @@
 #include <algorithm>
 #include <limits>
 
+#include "catalog/sqlite/own_file.h"
 #include "catalog/sqlite/rows.h"
 
 namespace sluice::catalog {
 namespace {
 
-constexpr std::int64_t kApplicationId = 0x534c4131;  // "SLA1", in the file's header
-constexpr std::int64_t kSchemaVersion = 1;
 constexpr int kExchangesAtATime = 50;
-
-// NORMAL: the file stays whole through a power cut, which may take the newest rows. The size of the
-// write-ahead log is cut back after a flood.
-constexpr const char* kConfigure =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 8388608";
 
 // Exchanges lie apart: few attempts have one, and they go sooner. `run`: REPLACE takes a minute as
 // it has grown in place of what it was, but never what the process before wrote of that minute.
-constexpr const char* kSchema = R"sql(
+//
+// NORMAL: the file stays whole through a power cut, which may take the newest rows. The size of the
+// write-ahead log is cut back after a flood.
+constexpr OwnFile kFile = {.name = "attempts log",
+                           .application_id = 0x534c4131,  // "SLA1"
+                           .schema_version = 1,
+                           .configure =
+                               "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
+                               "PRAGMA journal_size_limit = 8388608",
+                           .schema = R"sql(
   CREATE TABLE attempts (
     stream INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -63,35 +66,17 @@ constexpr const char* kSchema = R"sql(
     PRIMARY KEY (stream, minute, run)
   ) WITHOUT ROWID;
   CREATE TABLE runs (run INTEGER PRIMARY KEY AUTOINCREMENT);
-)sql";
+)sql"};
 
-// The wrapper speaks for the catalog, and of remedies that are not needed here.
+// Damage has its remedy here already.
 Error ours(Error error) {
-  constexpr std::string_view kOther = "catalog: ";
-  if (error.message.starts_with(kOther)) error.message.erase(0, kOther.size());
-  if (error.code == ErrorCode::Corruption) error.message.resize(error.message.rfind(';'));
-  return {error.code, "attempts log: " + error.message};
+  if (error.code == ErrorCode::Corruption) {
+    error.message = error.message.substr(0, error.message.rfind(';'));
+  }
+  return renamed(std::move(error), kFile.name);
 }
 
 std::int64_t sql(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-Result<void> make_schema(Database& database) {
-  const Result<std::int64_t> application = database.integer("PRAGMA application_id");
-  if (!application) return application.error();
-  const Result<std::int64_t> version = database.integer("PRAGMA user_version");
-  if (!version) return version.error();
-  if (*application == kApplicationId && *version == kSchemaVersion) return {};
-  const Result<std::int64_t> tables = database.integer("SELECT count(*) FROM sqlite_schema");
-  if (!tables) return tables.error();
-  if (*tables > 0) return Error{ErrorCode::Corruption, "not one that this version knows;"};
-  Result<Transaction> transaction = Transaction::begin(database);
-  if (!transaction) return transaction.error();
-  const Result<void> made =
-      database.execute(fmt::format("{} PRAGMA application_id = {}; PRAGMA user_version = {}",
-                                   kSchema, kApplicationId, kSchemaVersion));
-  if (!made) return made.error();
-  return transaction->commit();
-}
 
 Result<std::int64_t> begin_run(Database& database) {
   const Result<void> begun = database.execute("INSERT INTO runs DEFAULT VALUES");
@@ -132,14 +117,8 @@ AttemptStore::AttemptStore(const AttemptLog::Settings& settings, Database databa
       database_(std::move(database)) {}
 
 Result<AttemptStore> AttemptStore::open(const AttemptLog::Settings& settings) {
-  const Result<void> made = Database::make_file(settings.path);
-  if (!made) return ours(made.error());
-  Result<Database> database = Database::open(settings.path);
-  if (!database) return ours(database.error());
-  const Result<void> configured = database->execute(kConfigure);
-  if (!configured) return ours(configured.error());
-  const Result<void> schema = make_schema(*database);
-  if (!schema) return ours(schema.error());
+  Result<Database> database = open_own_file(settings.path, kFile);
+  if (!database) return database.error();
   const Result<std::int64_t> run = begin_run(*database);
   if (!run) return ours(run.error());
   AttemptStore store(settings, *std::move(database));
