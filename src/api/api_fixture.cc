@@ -47,7 +47,8 @@ constexpr connectors::ConnectorDescriptor kDescriptor{
     .schema_json = kSchema,
     .validate = &validate,
     .limits = [](const nlohmann::json&) { return connectors::BatchLimits{}; },
-    .create = &make};
+    .create = &make,
+    .sends_http = true};
 
 class Target final : public http::Responder::Target {
  public:

@@ -315,8 +315,8 @@ Handlers::Answer Handlers::change_stream(Request request) {
   const Result<nlohmann::json> body = parse_body(request);
   if (!body) co_return malformed(body.error());
   Faults faults;
-  const std::optional<StreamPatch> patch =
-      parse_stream_patch(*body, found.stream, show(found), with_.connectors, faults);
+  const std::optional<StreamPatch> patch = parse_stream_patch(
+      *body, found.stream, show(found), with_.connectors, with_.clock.now(), faults);
   if (!patch) co_return invalid_change(faults);
 
   if (patch->destination && *validate) {

@@ -22,19 +22,6 @@ constexpr int kRsaBitsMax = 8192;  // beyond, one check takes a millisecond
 constexpr std::size_t kP256Bytes = 32;
 constexpr std::size_t kEd25519Bytes = 32;
 
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-constexpr std::array<signed char, 256> make_values() {
-  std::array<signed char, 256> values{};
-  for (signed char& value : values) value = -1;
-  for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
-    values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<signed char>(i);
-  }
-  return values;
-}
-constexpr std::array<signed char, 256> kValues = make_values();
-
 // Frees what it is given, whatever OpenSSL calls the function for it.
 template <auto kFree>
 struct Free {
@@ -102,36 +89,6 @@ std::string der_of(std::string_view joined) {
 }
 
 }  // namespace
-
-std::string base64url(std::string_view bytes) {
-  std::string text;
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (const char byte : bytes) {
-    bits = bits << 8 | static_cast<unsigned char>(byte);
-    for (held += 8; held >= 6; held -= 6) text += kAlphabet[bits >> (held - 6) & 63];
-  }
-  if (held > 0) text += kAlphabet[bits << (6 - held) & 63];
-  return text;
-}
-
-std::optional<std::string> from_base64url(std::string_view text) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string bytes;
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (const char digit : text) {
-    const int value = kValues[static_cast<unsigned char>(digit)];
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    bytes += static_cast<char>(bits >> held & 0xff);
-  }
-  if ((bits & ((1u << held) - 1)) != 0) return std::nullopt;
-  return bytes;
-}
 
 std::optional<JwsParts> split_jws(std::string_view token) {
   const std::size_t first = token.find('.');

@@ -7,15 +7,12 @@
 #include <string>
 #include <string_view>
 
+#include "base/base64.h"
 #include "base/result.h"
 
 struct evp_pkey_st;
 
 namespace sluice::api {
-
-std::string base64url(std::string_view bytes);
-// Strict: no padding, no other character, no bits left over, so each value has one spelling.
-std::optional<std::string> from_base64url(std::string_view text);
 
 struct JwsParts {  // still encoded
   std::string_view header;

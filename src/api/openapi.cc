@@ -117,6 +117,10 @@ void add_connectors(ordered_json& components, const ConnectorTable& table) {
     if (credentials.contains("required")) required.push_back("credentials");
     schemas[type] = destination_schema(type, std::move(credentials), std::move(required));
     schemas[type + "Change"] = destination_schema(type, credentials_change_schema(connector), {});
+    if (descriptor->sends_http) {
+      schemas[type]["properties"]["signing"] = reference("schemas", "Signing");
+      schemas[type + "Change"]["properties"]["signing"] = reference("schemas", "SigningChange");
+    }
     whole.push_back(reference("schemas", type));
     changes.push_back(reference("schemas", type + "Change"));
     if (connector.contains("example")) examples[type] = create_example(connector);

@@ -3,7 +3,6 @@
 #include "catalog/quarantine.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <simdjson.h>
 
 #include <charconv>
@@ -13,6 +12,7 @@
 #include "api/handlers.h"
 #include "api/json_text.h"
 #include "api/stream_json.h"
+#include "base/base64.h"
 #include "base/logging.h"
 
 namespace sluice::api {
@@ -34,15 +34,6 @@ Result<std::optional<std::uint64_t>> up_to(const Query& query) {
                  fmt::format("query: up_to must be a number from 0 to {}", catalog::kIdMax)};
   }
   return std::optional(value);
-}
-
-std::string base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
 }
 
 ordered_json item(const catalog::QuarantinedRecord& record) {

@@ -252,27 +252,33 @@ json merge_settings(std::string_view schema_json, const json& stored, const json
   return merged;
 }
 
-void require_secrets_anew(std::string_view schema_json, const json& stored, const json& given,
-                          const json& complete, std::string_view path, Faults& faults) {
+std::optional<std::string> moved_target(std::string_view schema_json, const json& stored,
+                                        const json& complete) {
   const json schema = json::parse(schema_json);
-  const json& fields = schema.at("fields");
-  const auto moved = std::ranges::find_if(fields, [&](const json& field) {
+  for (const json& field : schema.at("fields")) {
     const std::string& key = field.at("key").get_ref<const std::string&>();
-    return field.value("target", false) &&
-           !same_target(field, value_of(stored, key), value_of(complete, key));
-  });
-  if (moved == fields.end()) return;
-  for (const json& field : fields) {
+    if (!field.value("target", false)) continue;
+    if (!same_target(field, value_of(stored, key), value_of(complete, key))) return key;
+  }
+  return std::nullopt;
+}
+
+void require_secrets_anew(std::string_view schema_json, const json& stored, const json& given,
+                          std::string_view moved, std::string_view path, Faults& faults) {
+  const json schema = json::parse(schema_json);
+  for (const json& field : schema.at("fields")) {
     const KindRow& kind = kind_of(field);
     if (kind.mask == nullptr) continue;
     const std::string& key = field.at("key").get_ref<const std::string&>();
     const json& secret = value_of(stored, key);
     const bool anew = given.contains(key) && kind.restore(given.at(key), secret) == given.at(key);
     if (secret.empty() || anew) continue;
-    faults.add(fmt::format("{}.{}", path, key),
-               fmt::format("must be given anew: a change of {} sends it elsewhere",
-                           text_of(moved->at("key"))));
+    faults.add(fmt::format("{}.{}", path, key), given_anew(moved));
   }
+}
+
+std::string given_anew(std::string_view moved) {
+  return fmt::format("must be given anew: a change of {} sends it elsewhere", moved);
 }
 
 bool shapes_alike(std::string_view schema_json, const json& a, const json& b) {

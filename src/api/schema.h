@@ -3,6 +3,8 @@
 // from that one list (connectors/README.md has its vocabulary).
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "api/fault.h"
@@ -22,11 +24,17 @@ nlohmann::json complete_settings(std::string_view schema_json, const nlohmann::j
 nlohmann::json merge_settings(std::string_view schema_json, const nlohmann::json& stored,
                               const nlohmann::json& given);
 
-// Adds a fault for each stored secret that `given` does not bring anew although `complete`, made
-// of both, sends them elsewhere.
+// The field whose change makes `complete` send secrets elsewhere than `stored` did; nullopt: none.
+std::optional<std::string> moved_target(std::string_view schema_json, const nlohmann::json& stored,
+                                        const nlohmann::json& complete);
+
+// Adds a fault for each stored secret that `given` does not bring anew, as a change of `moved`
+// sends it elsewhere.
 void require_secrets_anew(std::string_view schema_json, const nlohmann::json& stored,
-                          const nlohmann::json& given, const nlohmann::json& complete,
+                          const nlohmann::json& given, std::string_view moved,
                           std::string_view path, Faults& faults);
+// That fault's message.
+std::string given_anew(std::string_view moved);
 
 // A batch cut under the one does not fit the other: a field that shapes batches or names their
 // target differs.

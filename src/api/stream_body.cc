@@ -40,13 +40,13 @@ void parse_status(const json& body, catalog::Stream& stream, Faults& faults) {
   stream.status = id == 2 ? catalog::StreamStatus::Paused : catalog::StreamStatus::Running;
 }
 
-void parse_settings(const json& body, const ConnectorTable& table, NewStream& draft,
+void parse_settings(const json& body, const ConnectorTable& table, WallTime now, NewStream& draft,
                     Faults& faults) {
   catalog::Stream& stream = draft.stream;
   const json* destination = find(body, "destination");
   if (destination == nullptr) {
     faults.add("destination", "is required");
-  } else if (auto parsed = parse_destination(*destination, table, faults)) {
+  } else if (auto parsed = parse_destination(*destination, table, now, faults)) {
     stream.destination = std::move(parsed->text);
     draft.connector = parsed->connector;
   }
@@ -92,7 +92,7 @@ std::optional<NewStream> parse_new_stream(const json& body, const ConnectorTable
   }
   const std::optional<std::uint32_t> type = parse_type(body, faults);
   draft.stream.type = type.value_or(draft.stream.type);
-  parse_settings(body, table, draft, faults);
+  parse_settings(body, table, now, draft, faults);
   if (const json* filters = find(body, "filters"); filters != nullptr && type) {
     draft.stream.filters = parse_filters(*filters, *type, faults).value_or("");
   }

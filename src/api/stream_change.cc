@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
+#include "api/stream_signing.h"
 
 namespace sluice::api {
 namespace {
@@ -32,8 +33,13 @@ bool matches(const json& given, const json& present) {
 class PatchReader {
  public:
   PatchReader(const catalog::Stream& present, const json& shown, const ConnectorTable& table,
-              StreamPatch& patch, Faults& faults)
-      : present_(present), shown_(shown), table_(table), patch_(patch), faults_(faults) {}
+              WallTime now, StreamPatch& patch, Faults& faults)
+      : present_(present),
+        shown_(shown),
+        table_(table),
+        now_(now),
+        patch_(patch),
+        faults_(faults) {}
 
   void read(const std::string& key, const json& value);
 
@@ -43,6 +49,8 @@ class PatchReader {
             std::optional<std::string>& into);
   void read_destination(const json& given);
   json merged_destination(const json& given, const json& stored, bool same_type) const;
+  bool require_secrets(std::string_view schema, const json& given, const json& stored,
+                       const json& changed);
   void read_delivery(const json& given);
   void read_status(const json& value);
   void check_unchanged(const std::string& key, const json& value);
@@ -50,6 +58,7 @@ class PatchReader {
   const catalog::Stream& present_;
   const json& shown_;
   const ConnectorTable& table_;
+  const WallTime now_;
   StreamPatch& patch_;
   Faults& faults_;
 };
@@ -92,8 +101,26 @@ json PatchReader::merged_destination(const json& given, const json& stored, bool
     const json* credentials = find(given, "credentials");
     merged["credentials"] = merge_settings(connector->schema_json, stored.at("credentials"),
                                            credentials == nullptr ? json::object() : *credentials);
+    merged["signing"] =
+        merge_signing(stored.value("signing", json()), given.value("signing", json::object()));
   }
   return merged;
+}
+
+// Whether all secrets are there that a change of where they go wants anew.
+bool PatchReader::require_secrets(std::string_view schema, const json& given, const json& stored,
+                                  const json& changed) {
+  const std::size_t faults_before = faults_.size();
+  const std::optional<std::string> moved =
+      moved_target(schema, stored.at("credentials"), changed.at("credentials"));
+  if (!moved) return true;
+  require_secrets_anew(schema, stored.at("credentials"), given.value("credentials", json::object()),
+                       *moved, "destination.credentials", faults_);
+  if (changed.contains("signing")) {
+    require_signing_anew(stored.value("signing", json()), given.value("signing", json()), *moved,
+                         faults_);
+  }
+  return faults_.size() == faults_before;
 }
 
 void PatchReader::read_destination(const json& given) {
@@ -102,17 +129,13 @@ void PatchReader::read_destination(const json& given) {
   const json* type = find(given, "connection_type");
   const bool same_type = type == nullptr || *type == stored.at("connection_type");
   std::optional<ParsedDestination> parsed =
-      parse_destination(merged_destination(given, stored, same_type), table_, faults_);
+      parse_destination(merged_destination(given, stored, same_type), table_, now_, faults_);
   if (!parsed || parsed->text == present_.destination) return;
   const json changed = stored_json(parsed->text);
   if (same_type) {
-    const std::size_t faults_before = faults_.size();
     const std::string_view schema = parsed->connector->schema_json;
     const json& credentials = changed.at("credentials");
-    require_secrets_anew(schema, stored.at("credentials"),
-                         given.value("credentials", json::object()), credentials,
-                         "destination.credentials", faults_);
-    if (faults_.size() != faults_before) return;
+    if (!require_secrets(schema, given, stored, changed)) return;
     patch_.change.new_rendering = changed.at("format") != stored.at("format") ||
                                   !shapes_alike(schema, stored.at("credentials"), credentials);
   } else {
@@ -172,7 +195,8 @@ void PatchReader::check_unchanged(const std::string& key, const json& value) {
 
 std::optional<StreamPatch> parse_stream_patch(const json& body, const catalog::Stream& present,
                                               const nlohmann::ordered_json& shown,
-                                              const ConnectorTable& table, Faults& faults) {
+                                              const ConnectorTable& table, WallTime now,
+                                              Faults& faults) {
   if (!body.is_object()) {
     faults.add("body", "must be a JSON object");
     return std::nullopt;
@@ -180,7 +204,7 @@ std::optional<StreamPatch> parse_stream_patch(const json& body, const catalog::S
   const std::size_t faults_before = faults.size();
   StreamPatch patch;
   const json sorted = shown;  // so that == does not look at the order of keys
-  PatchReader reader(present, sorted, table, patch, faults);
+  PatchReader reader(present, sorted, table, now, patch, faults);
   for (const auto& [key, value] : body.items()) reader.read(key, value);
   if (faults.size() != faults_before) return std::nullopt;
   patch.change.expected_revision = present.settings_revision;

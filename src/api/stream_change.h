@@ -24,6 +24,7 @@ struct StreamPatch {
 std::optional<StreamPatch> parse_stream_patch(const nlohmann::json& body,
                                               const catalog::Stream& present,
                                               const nlohmann::ordered_json& shown,
-                                              const ConnectorTable& table, Faults& faults);
+                                              const ConnectorTable& table, WallTime now,
+                                              Faults& faults);
 
 }  // namespace sluice::api

@@ -8,6 +8,7 @@
 
 #include "api/json_text.h"
 #include "api/schema.h"
+#include "api/stream_signing.h"
 #include "dispatch/delivery_settings.h"
 #include "filters/filter.h"
 
@@ -35,11 +36,6 @@ void refuse_later(const json& destination, Faults& faults) {
     const json* value = find(destination, key);
     if (value != nullptr && !is_empty(*value)) faults.add(joined("destination", key), kLater);
   }
-  const json* signing = find(destination, "signing");
-  if (signing == nullptr || is_empty(*signing)) return;
-  const json none = {{"scheme", "none"}};
-  const json none_listed = {{"scheme", {"none"}}};
-  if (*signing != none && *signing != none_listed) faults.add("destination.signing", kLater);
 }
 
 void check_format(const json& destination, Faults& faults) {
@@ -66,13 +62,6 @@ const connectors::ConnectorDescriptor* parse_connection_type(const json& destina
     faults.add(kProperty, "no such type here; GET /api/v2/data_stream/connection_type lists them");
   }
   return connector;
-}
-
-// A connector names its property at the head of the message: "destination.credentials.url: ...".
-void add_connector_fault(std::string_view message, std::string_view path, Faults& faults) {
-  const std::size_t colon = message.find(": ");
-  if (!message.starts_with(path) || colon == message.npos) return faults.add(path, message);
-  faults.add(message.substr(0, colon), message.substr(colon + 2));
 }
 
 std::optional<std::string> within(std::string text, std::string_view property,
@@ -184,8 +173,14 @@ std::optional<std::string> parse_delivery(const json& value, Faults& faults) {
   return to_text(delivery);
 }
 
+void add_connector_fault(std::string_view message, std::string_view path, Faults& faults) {
+  const std::size_t colon = message.find(": ");
+  if (!message.starts_with(path) || colon == message.npos) return faults.add(path, message);
+  faults.add(message.substr(0, colon), message.substr(colon + 2));
+}
+
 std::optional<ParsedDestination> parse_destination(const json& value, const ConnectorTable& table,
-                                                   Faults& faults) {
+                                                   WallTime now, Faults& faults) {
   constexpr std::array<std::string_view, 6> kKnown = {"connection_type", "format", "credentials",
                                                       "signing",         "auth",   "ca"};
   constexpr std::string_view kPath = "destination.credentials";
@@ -200,6 +195,11 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   const connectors::ConnectorDescriptor* connector = parse_connection_type(value, table, faults);
   if (connector == nullptr) return std::nullopt;
 
+  json signing;
+  if (const json* given = find(value, "signing")) signing = parse_signing(*given, now, faults);
+  if (!connector->sends_http && !signing.is_null()) {
+    faults.add("destination.signing", "this connection type sends no HTTP requests to sign");
+  }
   const json* given = find(value, "credentials");
   const json credentials = complete_settings(
       connector->schema_json, given == nullptr ? json::object() : *given, kPath, faults);
@@ -209,10 +209,10 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
     add_connector_fault(valid.error().message, kPath, faults);
     return std::nullopt;
   }
-  return ParsedDestination{
-      to_text(json{
-          {"connection_type", connector->type}, {"format", "Json"}, {"credentials", credentials}}),
-      connector};
+  json destination = {
+      {"connection_type", connector->type}, {"format", "Json"}, {"credentials", credentials}};
+  if (!signing.is_null()) destination["signing"] = std::move(signing);
+  return ParsedDestination{to_text(destination), connector};
 }
 
 }  // namespace sluice::api

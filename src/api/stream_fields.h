@@ -10,6 +10,7 @@
 
 #include "api/fault.h"
 #include "api/stream_json.h"
+#include "base/clock.h"
 #include "model/kind.h"
 
 namespace sluice::api {
@@ -46,6 +47,11 @@ struct ParsedDestination {
   const connectors::ConnectorDescriptor* connector = nullptr;
 };
 std::optional<ParsedDestination> parse_destination(const nlohmann::json& value,
-                                                   const ConnectorTable& table, Faults& faults);
+                                                   const ConnectorTable& table, WallTime now,
+                                                   Faults& faults);
+
+// A message that begins with its property, as connectors and signing give it:
+// "destination.credentials.url: ...". Without that it is about `path`.
+void add_connector_fault(std::string_view message, std::string_view path, Faults& faults);
 
 }  // namespace sluice::api

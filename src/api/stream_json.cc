@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
+#include "api/stream_signing.h"
 #include "filters/filter.h"
 
 namespace sluice::api {
@@ -63,12 +64,15 @@ ordered_json destination_json(const catalog::Stream& stream, const ConnectorTabl
   const json stored = stored_json(stream.destination);
   const std::string type = stored.value("connection_type", "");
   const connectors::ConnectorDescriptor* connector = find_connector(table, type);
-  return {{"connection_type", type},
-          {"format", stored.value("format", "Json")},
-          {"credentials", connector == nullptr
-                              ? ordered_json::object()
-                              : mask_settings(connector->schema_json,
-                                              stored.value("credentials", json::object()))}};
+  ordered_json shown = {
+      {"connection_type", type},
+      {"format", stored.value("format", "Json")},
+      {"credentials",
+       connector == nullptr
+           ? ordered_json::object()
+           : mask_settings(connector->schema_json, stored.value("credentials", json::object()))}};
+  if (stored.contains("signing")) shown["signing"] = mask_signing(stored.at("signing"));
+  return shown;
 }
 
 ordered_json progress_json(const dispatch::StreamSnapshot& snapshot) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/assert.h"
+#include "base/base64.h"
 
 namespace sluice::catalog {
 namespace {
@@ -36,26 +37,6 @@ Context begin(const KeyBytes& key, std::string_view nonce, std::string_view plac
   return context;
 }
 
-std::string to_base64(std::string_view raw) {
-  std::string text(4 * ((raw.size() + 2) / 3) + 1, '\0');  // it writes a zero behind
-  EVP_EncodeBlock(bytes(text), bytes(raw), static_cast<int>(raw.size()));
-  text.pop_back();
-  return text;
-}
-
-// "" for what is no base64.
-std::string from_base64(std::string_view text) {
-  std::string raw(text.size() / 4 * 3, '\0');
-  if (text.empty() || text.size() % 4 != 0 ||
-      EVP_DecodeBlock(bytes(raw), bytes(text), static_cast<int>(text.size())) < 0) {
-    return "";
-  }
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  raw.resize(raw.size() - padding);
-  // Unused bits of the last character may say anything, but in one spelling.
-  return to_base64(raw) == text ? raw : "";
-}
-
 }  // namespace
 
 std::string SecretBox::seal(std::string_view secret, std::string_view place) const {
@@ -70,7 +51,7 @@ std::string SecretBox::seal(std::string_view secret, std::string_view place) con
                                  static_cast<int>(secret.size())) == 1 &&
                 EVP_CipherFinal_ex(context.get(), tag, &size) == 1 &&
                 EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, kTagBytes, tag) == 1);
-  return fmt::format("{}{}", kVersion, to_base64(raw));
+  return fmt::format("{}{}", kVersion, base64(raw));
 }
 
 Result<std::string> SecretBox::open(std::string_view sealed, std::string_view place) const {
@@ -80,7 +61,7 @@ Result<std::string> SecretBox::open(std::string_view sealed, std::string_view pl
                                   "catalog",
                                   place)};
   if (!sealed.starts_with(kVersion)) return refused;
-  std::string raw = from_base64(sealed.substr(kVersion.size()));
+  std::string raw = from_base64(sealed.substr(kVersion.size())).value_or("");
   if (raw.size() < kNonceBytes + kTagBytes) return refused;
   std::string secret(raw.size() - kNonceBytes - kTagBytes, '\0');
   const Context context = begin(key_, raw, place, false);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/evp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/base64.h"
 
 namespace sluice::egress {
 namespace {
@@ -27,15 +27,6 @@ constexpr std::uint16_t kProxyPort = 1080;  // curl's, when the URL names none
 constexpr std::uint16_t kTlsProxyPort = 443;
 
 Error unavailable(std::string message) { return {ErrorCode::Unavailable, std::move(message)}; }
-
-std::string base64(std::string_view text) {
-  std::string encoded(4 * ((text.size() + 2) / 3) + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()),
-                                   static_cast<int>(text.size()));
-  encoded.resize(static_cast<std::size_t>(size));
-  return encoded;
-}
 
 // Connects to several addresses, the first to answer wins. Shared by the coroutine and the
 // connects under way, which may end after it.

@@ -89,12 +89,17 @@ std::vector<std::string> secrets_of(const Config& config) {
   if (const std::size_t query = url.find('?'); query != url.npos) {
     secrets.emplace_back(url.substr(query + 1, url.find('#', query) - query - 1));
   }
-  std::sort(secrets.begin(), secrets.end(),
-            [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
   return secrets;
 }
 
 }  // namespace
+
+void add_secrets(Config& config, const std::vector<std::string>& more) {
+  auto& secrets = config.secrets;
+  secrets.insert(secrets.end(), more.begin(), more.end());
+  std::sort(secrets.begin(), secrets.end(),
+            [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
+}
 
 Result<Config> read_config(const nlohmann::json& credentials) {
   Config config;
@@ -114,7 +119,7 @@ Result<Config> read_config(const nlohmann::json& credentials) {
     }
     config.headers.push_back(std::move(*header));
   }
-  config.secrets = secrets_of(config);
+  add_secrets(config, secrets_of(config));
   return config;
 }
 

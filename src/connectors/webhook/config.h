@@ -25,4 +25,7 @@ struct Config {
 // header's value.
 Result<Config> read_config(const nlohmann::json& credentials);
 
+// More that no message may show.
+void add_secrets(Config& config, const std::vector<std::string>& more);
+
 }  // namespace sluice::connectors::webhook

@@ -8,6 +8,8 @@
 #include "connectors/webhook/schema.h"
 #include "connectors/webhook/shown.h"
 #include "egress/http_client.h"
+#include "signing/settings.h"
+#include "signing/signer.h"
 
 namespace sluice::connectors::webhook {
 namespace {
@@ -16,15 +18,19 @@ constexpr std::uint64_t kBatchBytesMax = 5 * 1024 * 1024;
 
 class WebhookConnector final : public Connector {
  public:
-  WebhookConnector(Config config, OrganisationId organisation, const ConnectorContext& context)
+  WebhookConnector(Config config, signing::Signer signer, OrganisationId organisation,
+                   const ConnectorContext& context)
       : config_(std::move(config)),
+        signer_(std::move(signer)),
         organisation_(organisation),
         http_(context.http),
         clock_(context.clock),
         installation_(context.installation) {}
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
-    egress::HttpRequest request = build_request(config_, batch, clock_.now(), installation_);
+    const WallTime now = clock_.now();
+    egress::HttpRequest request = build_request(config_, batch, now, installation_);
+    signer_.sign({batch.webhook_id, now, request.body}, request.headers);
     auto exchange = std::make_shared<Exchange>();
     show_request(request, config_, *exchange);
     Fault fault = Fault::Destination;
@@ -43,6 +49,7 @@ class WebhookConnector final : public Connector {
 
  private:
   const Config config_;
+  const signing::Signer signer_;
   const OrganisationId organisation_;
   egress::HttpClient& http_;
   const Clock& clock_;
@@ -78,7 +85,13 @@ std::unique_ptr<Connector> create(const Destination& destination, const Connecto
   Result<Config> config = read_config(destination.settings.at("credentials"));
   if (!config.has_value()) return std::make_unique<UnusableConnector>(config.error());
   config->success_200_only = destination.success_200_only;
-  return std::make_unique<WebhookConnector>(std::move(*config), destination.organisation, context);
+  const Result<signing::Settings> signing =
+      signing::read_settings(destination.settings.value("signing", nlohmann::json()));
+  if (!signing.has_value()) return std::make_unique<UnusableConnector>(signing.error());
+  add_secrets(*config, {signing->secret, signing->previous_secret});
+  return std::make_unique<WebhookConnector>(
+      std::move(*config), signing::Signer(*signing, destination.organisation, context.issuer),
+      destination.organisation, context);
 }
 
 }  // namespace
@@ -91,6 +104,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .validate = &validate,
     .limits = &limits,
     .create = &create,
+    .sends_http = true,
 };
 
 }  // namespace sluice::connectors::webhook
