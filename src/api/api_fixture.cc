@@ -159,14 +159,15 @@ std::size_t FakeDispatch::size() const {
 }
 
 ApiTest::ApiTest(Settings settings)
-    : connectors_{&kDescriptor}, contexts_{{no_client(), clock, "installation"}} {
+    : connectors_{&kDescriptor},
+      contexts_{{no_client(), clock, "installation", nullptr, &issuer_}} {
   check_finds.reset();
   checks_made = 0;
   send_answers = {};
   last_sent.reset();
   std::string pattern = (std::filesystem::temp_directory_path() / "api-XXXXXX").string();
   directory_ = ::mkdtemp(pattern.data());
-  catalog = *catalog::open_sqlite(directory_ + "/catalog.db");
+  catalog = *catalog::open_sqlite(directory_ + "/catalog.db", secrets);
   const std::vector<catalog::Organisation> organisations = {{OrganisationId{1}, "One"},
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));

@@ -21,6 +21,7 @@
 #include "base/mutex.h"
 #include "http/error_answer.h"
 #include "http/responder_target.h"
+#include "signing/issuer.h"
 
 namespace sluice::api {
 
@@ -155,6 +156,7 @@ class ApiTest : public testing::Test {
  private:
   std::string directory_;
   std::vector<const connectors::ConnectorDescriptor*> connectors_;
+  const signing::Issuer issuer_ = *signing::Issuer::from_pem(signing::Issuer::generate());
   std::vector<connectors::ConnectorContext> contexts_;
   std::unique_ptr<IoThreads> threads_;
   std::unique_ptr<WorkerPool> pool_;

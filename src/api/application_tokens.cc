@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/logging.h"
+#include "catalog/places.h"
 
 namespace sluice::api {
 namespace {
@@ -25,7 +26,7 @@ std::string random_hex() {
 }
 
 std::string place_of(const catalog::ApplicationToken& token) {
-  return fmt::format("{}/application_token/{}/secret", token.organisation.value(), token.key_id);
+  return catalog::application_token_place(token.organisation.value(), token.key_id);
 }
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) {

@@ -46,6 +46,8 @@ class Handlers {
   Answer readiness(Request request);
   Answer metrics(Request request);
   Answer api_document(Request request);
+  Answer signing_discovery(Request request);
+  Answer signing_keys(Request request);
   Answer docs_page(Request request);
   Answer docs_start(Request request);
   Answer docs_viewer(Request request);

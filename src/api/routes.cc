@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "catalog/catalog.h"
+#include "signing/issuer.h"
 
 namespace sluice::api {
 namespace {
@@ -58,6 +59,11 @@ const std::array kRoutes = {
           "Its viewer"},
     Route{"GET", "/api/docs/swagger-ui.css", Access::Public, &Handlers::docs_style, kNone,
           "Its style"},
+    Route{"GET", signing::Issuer::kDiscoveryPath, Access::Public, &Handlers::signing_discovery,
+          kNone, "Who signs requests as dt-asymmetric, and where its keys are",
+          answers("SigningDiscovery")},
+    Route{"GET", signing::Issuer::kKeysPath, Access::Public, &Handlers::signing_keys, kNone,
+          "The keys that verify dt-asymmetric signatures", answers("SigningKeys")},
     Route{"POST", "/api/v2/records/usage", Access::Records, Kind::Usage, kStore,
           "Store usage records", answers("Accepted", 200, "Usage", kIngest, kIdempotent)},
     Route{"POST", "/api/v2/records/events", Access::Records, Kind::Event, kStore, "Store events",

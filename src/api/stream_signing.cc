@@ -65,7 +65,6 @@ json parse_signing(const json& given, WallTime now, Faults& faults) {
     add_connector_fault(settings.error().message, kPath, faults);
     return json();
   }
-  if (settings->has(signing::Scheme::DtAsymmetric)) faults.add(kPath, kLater);
   return settings->schemes.empty() ? json() : signing;
 }
 

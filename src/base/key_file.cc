@@ -34,7 +34,7 @@ Error system_error(const std::string& path) {
 }
 
 // Nullopt: there is no such file.
-Result<std::optional<KeyBytes>> read_key(const std::string& path) {
+Result<std::optional<KeyBytes>> read_key_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0 && errno == ENOENT) return std::optional<KeyBytes>();
   if (file.get() < 0) return system_error(path);
@@ -85,12 +85,12 @@ Result<void> create_key(const std::string& path) {
 }
 
 Result<KeyBytes> load_or_create(const std::string& path) {
-  Result<std::optional<KeyBytes>> key = read_key(path);
+  Result<std::optional<KeyBytes>> key = read_key_file(path);
   if (!key) return key.error();
   if (!*key) {
     const Result<void> created = create_key(path);
     if (!created) return created.error();
-    key = read_key(path);
+    key = read_key_file(path);
     if (!key) return key.error();
   }
   if (!*key) return Error{ErrorCode::Io, fmt::format("{}: vanished", path)};
@@ -107,6 +107,12 @@ Result<KeyBytes> load_or_create_key(const std::string& path, std::string_view wh
   return Error{key.error().code,
                fmt::format("{} {}{}", what, key.error().message,
                            damaged ? fmt::format("; restore it, or delete it ({})", loss) : "")};
+}
+
+Result<std::optional<KeyBytes>> read_key(const std::string& path, std::string_view what) {
+  Result<std::optional<KeyBytes>> key = read_key_file(path);
+  if (key) return key;
+  return Error{key.error().code, fmt::format("{} {}", what, key.error().message)};
 }
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,5 +15,8 @@ using KeyBytes = std::array<unsigned char, 32>;
 // key"), `loss` what ends where it is deleted. Corruption: not 32 bytes. Io.
 Result<KeyBytes> load_or_create_key(const std::string& path, std::string_view what,
                                     std::string_view loss);
+
+// The same, but nullopt where there is no such file.
+Result<std::optional<KeyBytes>> read_key(const std::string& path, std::string_view what);
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "catalog/secret_box.h"
 #include "model/ids.h"
 
 namespace sluice::catalog {
@@ -122,6 +123,8 @@ class Catalog {
 
 // Opens or makes `<path>` (mode 0600, WAL, synchronous=FULL) and brings it to the newest schema.
 // Two processes may have it open. Corruption: damaged, not a catalog, or made by a newer version.
-Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path);
+// Destinations lie in it sealed by `secrets`, which open_secrets() gives. One that does not open
+// reads as {}, and is logged.
+Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path, const SecretBox& secrets);
 
 }  // namespace sluice::catalog

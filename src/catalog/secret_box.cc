@@ -42,7 +42,7 @@ Context begin(const KeyBytes& key, std::string_view nonce, std::string_view plac
 std::string SecretBox::seal(std::string_view secret, std::string_view place) const {
   std::string raw(kNonceBytes + secret.size() + kTagBytes, '\0');
   SLUICE_ASSERT(RAND_bytes(bytes(raw), static_cast<int>(kNonceBytes)) == 1);
-  const Context context = begin(key_, raw, place, true);
+  const Context context = begin(next_.value_or(key_), raw, place, true);
   unsigned char* const text = bytes(raw) + kNonceBytes;
   unsigned char* const tag = text + secret.size();
   int size = 0;
@@ -61,10 +61,19 @@ Result<std::string> SecretBox::open(std::string_view sealed, std::string_view pl
                                   "catalog",
                                   place)};
   if (!sealed.starts_with(kVersion)) return refused;
-  std::string raw = from_base64(sealed.substr(kVersion.size())).value_or("");
+  const std::string raw = from_base64(sealed.substr(kVersion.size())).value_or("");
   if (raw.size() < kNonceBytes + kTagBytes) return refused;
+  std::optional<std::string> secret = open_with(key_, raw, place);
+  if (!secret && next_) secret = open_with(*next_, raw, place);
+  if (!secret) return refused;
+  return *std::move(secret);
+}
+
+// Nullopt: it was not this key, not for this place, or was changed since.
+std::optional<std::string> SecretBox::open_with(const KeyBytes& key, std::string raw,
+                                                std::string_view place) {
   std::string secret(raw.size() - kNonceBytes - kTagBytes, '\0');
-  const Context context = begin(key_, raw, place, false);
+  const Context context = begin(key, raw, place, false);
   unsigned char* const text = bytes(raw) + kNonceBytes;
   int size = 0;
   if (context == nullptr ||
@@ -73,7 +82,7 @@ Result<std::string> SecretBox::open(std::string_view sealed, std::string_view pl
       EVP_CipherUpdate(context.get(), bytes(secret), &size, text,
                        static_cast<int>(secret.size())) != 1 ||
       EVP_CipherFinal_ex(context.get(), bytes(secret) + size, &size) != 1) {
-    return refused;
+    return std::nullopt;
   }
   return secret;
 }

@@ -12,6 +12,7 @@ namespace sluice::cli {
 void add_serve(CLI::App& app, int& exit_status);
 void add_token(CLI::App& app, int& exit_status);
 void add_ingest(CLI::App& app, int& exit_status);
+void add_secrets(CLI::App& app, int& exit_status);
 void add_simulate(CLI::App& app, int& exit_status);
 void add_receive(CLI::App& app, int& exit_status);
 void add_log(CLI::App& app, int& exit_status);

@@ -16,7 +16,7 @@
 
 #include "api/token.h"
 #include "base/clock.h"
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "cli/child_process.h"
 #include "cli/commands.h"
 #include "cli/example_records.h"
@@ -227,10 +227,10 @@ Result<void> Demo::set_up() {
   if (auto started = start_receiver(); !started) return started;
   if (auto started = start_server(); !started) return started;
   {
-    auto catalog = catalog::open_sqlite(server::catalog_path(directory_ + "/data"));
-    if (!catalog) return catalog.error();
-    const catalog::Organisation organisation{OrganisationId{kOrganisation}, "Demo"};
-    if (auto done = (*catalog)->register_organisations({&organisation, 1}); !done) return done;
+    auto registry = catalog::open_sqlite_registry(server::catalog_path(directory_ + "/data"));
+    if (!registry) return registry.error();
+    const auto made = (*registry)->create_organisation({OrganisationId{kOrganisation}, "Demo"});
+    if (!made) return made.error();
   }
   if (auto created = create_streams(); !created) return created;
   if (auto sent = send_examples(); !sent) return sent;

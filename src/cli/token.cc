@@ -7,7 +7,7 @@
 #include "api/token.h"
 #include "base/clock.h"
 #include "base/duration.h"
-#include "catalog/catalog.h"
+#include "catalog/registry.h"
 #include "cli/commands.h"
 #include "server/data_directory.h"
 #include "server/settings.h"
@@ -29,10 +29,11 @@ int fail(std::string_view message, int status) {
 
 // The token's organisation exists from now on, known or not to the server.
 Result<void> register_organisation(const std::string& data_dir, OrganisationId id) {
-  auto catalog = catalog::open_sqlite(server::catalog_path(data_dir));
-  if (!catalog) return catalog.error();
-  const catalog::Organisation organisation{id, ""};
-  return (*catalog)->register_organisations({&organisation, 1});
+  auto registry = catalog::open_sqlite_registry(server::catalog_path(data_dir));
+  if (!registry) return registry.error();
+  const auto created = (*registry)->create_organisation({id, ""});
+  if (created || created.error().code == ErrorCode::Conflict) return {};
+  return created.error();
 }
 
 int token(const TokenOptions& options) {

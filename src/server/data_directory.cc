@@ -54,8 +54,9 @@ Result<std::string> make_installation(const std::string& directory, const std::s
 
 }  // namespace
 
-std::string default_secrets_key_path(const std::string& data_dir) {
-  std::string name = data_dir;
+std::string secrets_key_path(const Settings& settings) {
+  if (!settings.secrets_key_file.empty()) return settings.secrets_key_file;
+  std::string name = settings.data_dir;
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
   return name + ".secrets.key";
 }

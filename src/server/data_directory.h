@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "server/settings.h"
 
 namespace sluice::server {
 
@@ -41,8 +42,9 @@ inline std::string quarantine_path(const std::string& data_dir) {
 inline std::string reserve_path(const std::string& data_dir) { return data_dir + "/reserve"; }
 inline std::string attempts_path(const std::string& data_dir) { return data_dir + "/attempts.db"; }
 inline std::string token_key_path(const std::string& data_dir) { return data_dir + "/token.key"; }
-// Beside the directory, not in it: a copy of the directory alone opens no secret.
-std::string default_secrets_key_path(const std::string& data_dir);
+// Unless [secrets] key_file says otherwise, beside the directory, not in it: a copy of the
+// directory alone opens no secret.
+std::string secrets_key_path(const Settings& settings);
 
 // Makes `path` if it is missing, readable by its owner alone. For commands that need no lock.
 Result<void> make_data_directory(const std::string& path);

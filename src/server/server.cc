@@ -12,7 +12,6 @@
 #include "base/disk_reserve.h"
 #include "base/fs.h"
 #include "base/io_threads.h"
-#include "base/key_file.h"
 #include "base/logging.h"
 #include "base/metrics.h"
 #include "base/worker_pool.h"
@@ -22,6 +21,7 @@
 #include "catalog/registry.h"
 #include "catalog/reserve_vfs.h"
 #include "catalog/secret_box.h"
+#include "catalog/secrets.h"
 #include "connectors/connector.h"
 #include "connectors/inspector/store.h"
 #include "dispatch/dispatch.h"
@@ -30,6 +30,7 @@
 #include "ingest/ingest.h"
 #include "recordlog/local/local_log.h"
 #include "server/data_directory.h"
+#include "signing/issuer.h"
 
 namespace sluice::server {
 namespace {
@@ -63,11 +64,6 @@ egress::Settings egress_settings(const Settings& settings) {
 api::MetricsAt metrics_at(const Settings& settings) {
   if (!settings.admin_listen.empty()) return api::MetricsAt::AdminListener;
   return is_loopback(settings.listen) ? api::MetricsAt::Everyone : api::MetricsAt::Operators;
-}
-
-std::string secrets_key_path(const Settings& settings) {
-  return settings.secrets_key_file.empty() ? default_secrets_key_path(settings.data_dir)
-                                           : settings.secrets_key_file;
 }
 
 std::uint64_t log_bytes_max(const Settings& settings) {
@@ -112,6 +108,7 @@ struct Server::Graph {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Registry> registry;
   std::unique_ptr<catalog::SecretBox> secrets;
+  std::unique_ptr<signing::Issuer> issuer;
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<catalog::DeadLetters> dead_letters;
@@ -144,17 +141,24 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   files = std::make_unique<FileSystemWithReserve>(posix_file_system(), *reserve);
   catalog_files = std::make_unique<catalog::ReserveVfs>(*reserve);
 
-  auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir));
+  auto opened_secrets =
+      catalog::open_secrets(catalog_path(settings.data_dir), secrets_key_path(settings));
+  if (!opened_secrets) return opened_secrets.error();
+  secrets = std::make_unique<catalog::SecretBox>(*opened_secrets);
+  auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir), *secrets);
   if (!opened_catalog) return opened_catalog.error();
   catalog = std::move(*opened_catalog);
   auto opened_registry = catalog::open_sqlite_registry(catalog_path(settings.data_dir));
   if (!opened_registry) return opened_registry.error();
   registry = std::move(*opened_registry);
-  const auto key = load_or_create_key(secrets_key_path(settings), "secrets key",
-                                      "what was sealed with it cannot be read any more");
-  if (!key) return key.error();
-  secrets = std::make_unique<catalog::SecretBox>(*key);
   catalog_pool = std::make_unique<WorkerPool>("catalog", kCatalogThreads);
+
+  const auto key = catalog::server_secret(catalog_path(settings.data_dir), *secrets, "signing_key",
+                                          &signing::Issuer::generate);
+  if (!key) return key.error();
+  auto read_issuer = signing::Issuer::from_pem(*key);
+  if (!read_issuer) return read_issuer.error();
+  issuer = std::make_unique<signing::Issuer>(*std::move(read_issuer));
 
   auto opened_quarantine = catalog::open_quarantine(quarantine_path(settings.data_dir),
                                                     settings.quarantine_bytes_max, metrics);
@@ -182,7 +186,7 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
     http_clients.push_back(
         std::make_unique<egress::HttpClient>(threads.loop(i), clock, egress_settings(settings)));
     connector_contexts.push_back(
-        {*http_clients.back(), clock, data_directory->installation(), &inspector});
+        {*http_clients.back(), clock, data_directory->installation(), &inspector, issuer.get()});
   }
   auto streams = catalog->all_streams();
   if (!streams) return streams.error();
@@ -247,6 +251,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);
   if (!listening) return listening.error();
   http = std::move(*listening);
+  issuer->set_public_url(settings.public_url.empty() ? http->url() : settings.public_url);
   return {};
 }
 

@@ -62,7 +62,7 @@ struct Settings {
   std::uint64_t egress_connections_max = 2000;
 
   // [secrets]
-  std::string secrets_key_file;  // "": default_secrets_key_path()
+  std::string secrets_key_file;  // "": see secrets_key_path()
 
   // [[issuers]], in the file alone
   std::vector<api::IssuerSettings> issuers;

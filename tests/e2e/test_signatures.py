@@ -9,6 +9,7 @@ import subprocess
 
 import jwt
 import pytest
+import requests
 import standardwebhooks
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -133,6 +134,45 @@ def test_dt_verifies_with_pyjwt(sluice, receiver):
     assert list(claims) == ["checksum", "checksum_sha256", "exp", "iat", "jti"]
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(token, "another secret of thirty-two characters", algorithms=["HS256"])
+
+
+def verify_asymmetric(server, delivery, organisation="1"):
+    """As the vendor's receivers do: from the discovery document alone."""
+    discovery = requests.get(
+        server.url + "/data-connector/.well-known/openid-configuration", timeout=10).json()
+    token = delivery.headers["dt-asymmetric-signature"]
+    key = jwt.PyJWKClient(discovery["jwks_uri"]).get_signing_key_from_jwt(token)
+    claims = jwt.decode(token, key, issuer=discovery["issuer"],
+                        algorithms=discovery["id_token_signing_alg_values_supported"],
+                        options={"require": ["exp", "iat", "iss", "sub"]})
+    assert claims["sub"] == organisation
+    assert claims["checksum_sha256"] == hashlib.sha256(delivery.body).hexdigest()
+    return key.key_id
+
+
+def test_dt_asymmetric_verifies_by_discovery_and_jwks(sluice, receiver):
+    create(sluice, receiver.url, {"scheme": "dt-asymmetric"})
+    delivery = deliver(sluice, receiver)
+    key_id = verify_asymmetric(sluice, delivery)
+    assert "x-dt-signature" not in delivery.headers
+    header, claims, signature = delivery.headers["dt-asymmetric-signature"].split(".")
+    delivery.headers["dt-asymmetric-signature"] = ".".join(
+        [header, claims, signature[::-1]])
+    with pytest.raises(jwt.InvalidSignatureError):
+        verify_asymmetric(sluice, delivery)
+    sluice.stop()
+    sluice.start()  # with the same key
+    assert verify_asymmetric(sluice, deliver(sluice, receiver, 10)) == key_id
+
+
+def test_dt_asymmetric_names_the_public_url(start, receiver):
+    server = start(settings='[server]\npublic_url = "https://sluice.example/base"\n')
+    create(server, receiver.url, {"scheme": ["dt-asymmetric", "dt"], "secret": "s" * 32})
+    delivery = deliver(server, receiver)
+    claims = jwt.decode(delivery.headers["dt-asymmetric-signature"],
+                        options={"verify_signature": False})
+    assert claims["iss"] == "https://sluice.example/base/data-connector"
+    assert "x-dt-signature" in delivery.headers
 
 
 def test_signing_secrets_never_come_back(sluice, receiver):

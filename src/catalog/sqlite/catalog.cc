@@ -7,7 +7,9 @@
 
 #include <utility>
 
+#include "base/logging.h"
 #include "base/mutex.h"
+#include "catalog/places.h"
 #include "catalog/sqlite/database.h"
 #include "catalog/sqlite/rows.h"
 
@@ -56,7 +58,8 @@ Error no_such_stream(StreamId id) {
 
 class SqliteCatalog final : public Catalog {
  public:
-  explicit SqliteCatalog(Database database) : database_(std::move(database)) {}
+  SqliteCatalog(Database database, const SecretBox& secrets)
+      : database_(std::move(database)), secrets_(secrets) {}
 
   Result<void> register_organisations(std::span<const Organisation> organisations) override;
   Result<std::vector<Organisation>> organisations() override;
@@ -78,10 +81,41 @@ class SqliteCatalog final : public Catalog {
   // The row that `query`, an UPDATE .. RETURNING, changed; NotFound.
   Result<Stream> changed_stream(Statement query, StreamId id) SLUICE_REQUIRES(mutex_);
 
+  std::string seal(const Stream& stream, std::string_view destination) const;
+  // The stream with its destination in clear.
+  Stream opened(Stream stream) const;
+  Result<std::vector<Stream>> read_streams(Result<Statement> query) SLUICE_REQUIRES(mutex_);
+
   Mutex mutex_;
   Database database_ SLUICE_GUARDED_BY(mutex_);
+  const SecretBox secrets_;
   std::optional<Statement> update_stream_ SLUICE_GUARDED_BY(mutex_);  // once it was wanted
 };
+
+std::string place_of(const Stream& stream) {
+  return destination_place(stream.organisation.value(), std::to_string(stream.id.value()));
+}
+
+std::string SqliteCatalog::seal(const Stream& stream, std::string_view destination) const {
+  return secrets_.seal(destination, place_of(stream));
+}
+
+Stream SqliteCatalog::opened(Stream stream) const {
+  Result<std::string> destination = secrets_.open(stream.destination, place_of(stream));
+  if (!destination) {
+    logging::error("a stream's destination cannot be read",
+                   {{"stream", stream.id.value()}, {"error", destination.error().message}});
+  }
+  stream.destination = destination ? *std::move(destination) : "{}";
+  return stream;
+}
+
+Result<std::vector<Stream>> SqliteCatalog::read_streams(Result<Statement> query) {
+  Result<std::vector<Stream>> streams = read_rows(std::move(query), &stream_of);
+  if (!streams) return streams;
+  for (Stream& stream : *streams) stream = opened(std::move(stream));
+  return streams;
+}
 
 Result<void> SqliteCatalog::register_organisations(std::span<const Organisation> organisations) {
   for (const Organisation& organisation : organisations) {
@@ -153,7 +187,7 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
   const Result<void> done = insert->bind(sql_id(stream.organisation))
                                 .bind(stream.name)
                                 .bind(std::int64_t{stream.type})
-                                .bind(stream.destination)
+                                .bind("")  // sealed for the id that it gets now
                                 .bind(stream.delivery)
                                 .bind(stream.relation_resolution)
                                 .bind(std::int64_t{stream.historic})
@@ -170,6 +204,11 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
                                 .run();
   if (!done) return done.error();
   stream.id = StreamId{static_cast<std::uint64_t>(database_.last_insert_id())};
+  Result<Statement> update = database_.prepare("UPDATE streams SET destination = ? WHERE id = ?");
+  if (!update) return update.error();
+  const Result<void> sealed =
+      update->bind(seal(stream, stream.destination)).bind(sql_id(stream.id)).run();
+  if (!sealed) return sealed.error();
   stream.created = stream.updated = now;
   const Result<void> committed = transaction->commit();
   if (!committed) return committed.error();
@@ -181,14 +220,13 @@ Result<std::vector<Stream>> SqliteCatalog::streams(OrganisationId organisation) 
   Result<Statement> query = database_.prepare(fmt::format(
       "SELECT {} FROM streams WHERE organisation_id = ? ORDER BY id DESC", kStreamColumns));
   if (query) query->bind(sql_id(organisation));
-  return read_rows(std::move(query), &stream_of);
+  return read_streams(std::move(query));
 }
 
 Result<std::vector<Stream>> SqliteCatalog::all_streams() {
   const MutexLock lock(mutex_);
-  return read_rows(
-      database_.prepare(fmt::format("SELECT {} FROM streams ORDER BY id DESC", kStreamColumns)),
-      &stream_of);
+  return read_streams(
+      database_.prepare(fmt::format("SELECT {} FROM streams ORDER BY id DESC", kStreamColumns)));
 }
 
 Result<std::optional<Stream>> SqliteCatalog::stream(OrganisationId organisation, StreamId id) {
@@ -214,14 +252,14 @@ Result<std::optional<Stream>> SqliteCatalog::read_stream(std::optional<Organisat
   const Result<bool> row = query->step();
   if (!row) return row.error();
   if (!*row) return std::optional<Stream>();
-  return std::optional(stream_of(*query));
+  return std::optional(opened(stream_of(*query)));
 }
 
 Result<Stream> SqliteCatalog::changed_stream(Statement query, StreamId id) {
   const Result<bool> row = query.step();
   if (!row) return row.error();
   if (!*row) return no_such_stream(id);
-  Stream stream = stream_of(query);
+  Stream stream = opened(stream_of(query));
   // The change is committed when the statement has run to its end.
   const Result<bool> end = query.step();
   if (!end) return end.error();
@@ -231,40 +269,49 @@ Result<Stream> SqliteCatalog::changed_stream(Statement query, StreamId id) {
 Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamId id,
                                             const StreamChange& change, WallTime now) {
   const MutexLock lock(mutex_);
+  Result<Transaction> transaction = Transaction::begin(database_);
+  if (!transaction) return transaction.error();
+  const Result<std::optional<Stream>> present = read_stream(organisation, id);
+  if (!present) return present.error();
+  if (!*present) return no_such_stream(id);
+  if (change.expected_revision.value_or((*present)->settings_revision) !=
+      (*present)->settings_revision) {
+    return Error{ErrorCode::Conflict,
+                 fmt::format("stream {} was changed at the same moment: look at it and try again",
+                             id.value())};
+  }
+  std::optional<std::string> destination;  // if it differs
+  if (change.destination && *change.destination != (*present)->destination) {
+    destination = seal(**present, *change.destination);
+  }
   Result<Statement> query = database_.prepare(
       fmt::format("UPDATE streams SET name = coalesce(?, name), "
                   "relation_resolution = coalesce(?, relation_resolution), "
                   "filter_revision = filter_revision + (filters <> coalesce(?3, filters)), "
                   "filters = coalesce(?3, filters), "
-                  "destination_revision = iif(destination <> coalesce(?4, destination), "
-                  "settings_revision + 1, destination_revision), "
+                  "destination_revision = iif(?4 IS NULL, destination_revision, "
+                  "settings_revision + 1), "
                   "destination = coalesce(?4, destination), "
                   "delivery = coalesce(?, delivery), labels = coalesce(?, labels), "
                   "render_revision = render_revision + ?, "
                   "settings_revision = settings_revision + 1, updated_ms = ? "
-                  "WHERE id = ? AND organisation_id = ? "
-                  "AND settings_revision = coalesce(?, settings_revision) RETURNING {}",
+                  "WHERE id = ? RETURNING {}",
                   kStreamColumns));
   if (!query) return query.error();
   query->bind_or_null(change.name)
       .bind_or_null(change.relation_resolution)
       .bind_or_null(change.filters)
-      .bind_or_null(change.destination)
+      .bind_or_null(destination)
       .bind_or_null(change.delivery)
       .bind_or_null(change.labels)
       .bind(std::int64_t{change.new_rendering})
       .bind(now.ms)
-      .bind(sql_id(id))
-      .bind(sql_id(organisation))
-      .bind_or_null(change.expected_revision);
+      .bind(sql_id(id));
   Result<Stream> changed = changed_stream(*std::move(query), id);
-  if (changed || changed.error().code != ErrorCode::NotFound) return changed;
-  const Result<std::optional<Stream>> there = read_stream(organisation, id);
-  if (!there) return there.error();
-  if (!*there) return changed;
-  return Error{ErrorCode::Conflict,
-               fmt::format("stream {} was changed at the same moment: look at it and try again",
-                           id.value())};
+  if (!changed) return changed;
+  const Result<void> committed = transaction->commit();
+  if (!committed) return committed.error();
+  return changed;
 }
 
 // Kept prepared: every stream comes here soon after its first delivery.
@@ -312,10 +359,10 @@ Result<void> SqliteCatalog::delete_stream(OrganisationId organisation, StreamId 
 
 }  // namespace
 
-Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path) {
+Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path, const SecretBox& secrets) {
   Result<Database> database = open_database(path);
   if (!database) return database.error();
-  return std::unique_ptr<Catalog>(std::make_unique<SqliteCatalog>(*std::move(database)));
+  return std::unique_ptr<Catalog>(std::make_unique<SqliteCatalog>(*std::move(database), secrets));
 }
 
 }  // namespace sluice::catalog

@@ -27,13 +27,13 @@ class CatalogTest : public testing::Test {
   std::string path() const { return directory_ + "/catalog.db"; }
 
   std::unique_ptr<Catalog> open() {
-    Result<std::unique_ptr<Catalog>> catalog = open_sqlite(path());
+    Result<std::unique_ptr<Catalog>> catalog = open_sqlite(path(), SecretBox({}));
     EXPECT_TRUE(catalog.has_value()) << catalog.error().message;
     return std::move(*catalog);
   }
 
   Error open_error() {
-    const Result<std::unique_ptr<Catalog>> catalog = open_sqlite(path());
+    const Result<std::unique_ptr<Catalog>> catalog = open_sqlite(path(), SecretBox({}));
     return catalog ? Error{ErrorCode::Cancelled, "opened"} : catalog.error();
   }
 
@@ -329,7 +329,7 @@ TEST_F(CatalogTest, ManyMayOpenANewFileAtOnce) {
   std::vector<std::jthread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
-      const auto catalog = open_sqlite(path());
+      const auto catalog = open_sqlite(path(), SecretBox({}));
       EXPECT_TRUE(catalog) << catalog.error().message;
       if (catalog && (*catalog)->organisations()) ++opened;
     });
@@ -396,7 +396,7 @@ TEST_F(CatalogTest, NoticesADamagedPage) {
 }
 
 TEST_F(CatalogTest, AMissingDirectoryIsAnErrorThatNamesThePath) {
-  const auto catalog = open_sqlite(path() + "/missing/catalog.db");
+  const auto catalog = open_sqlite(path() + "/missing/catalog.db", SecretBox({}));
   ASSERT_FALSE(catalog);
   EXPECT_EQ(catalog.error().code, ErrorCode::Io);
   EXPECT_NE(catalog.error().message.find("missing/catalog.db"), std::string::npos);

@@ -20,7 +20,7 @@ class RegistryTest : public testing::Test {
   RegistryTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "registry-XXXXXX").string();
     directory_ = ::mkdtemp(pattern.data());
-    catalog = *open_sqlite(path());
+    catalog = *open_sqlite(path(), SecretBox({}));
     registry = open();
     const std::vector<Organisation> both = {{kOne, "One"}, {kTwo, ""}};
     EXPECT_TRUE(catalog->register_organisations(both));
@@ -64,7 +64,7 @@ TEST_F(RegistryTest, AnotherProcessLeavesTheCatalogToItsUsers) {
   if (child == 0) {
     bool opened = false;
     {
-      const auto other = open_sqlite(path());
+      const auto other = open_sqlite(path(), SecretBox({}));
       opened = other.has_value();
     }
     ::_exit(opened ? 0 : 1);
@@ -74,7 +74,7 @@ TEST_F(RegistryTest, AnotherProcessLeavesTheCatalogToItsUsers) {
   ASSERT_EQ(status, 0);
   ASSERT_TRUE(std::filesystem::exists(path() + "-wal"));
   ASSERT_TRUE(registry->create_organisation({OrganisationId{7}, "Seven"}));
-  EXPECT_TRUE((*open_sqlite(path()))->organisation(OrganisationId{7})->has_value());
+  EXPECT_TRUE((*open_sqlite(path(), SecretBox({})))->organisation(OrganisationId{7})->has_value());
 }
 
 TEST_F(RegistryTest, AnOrganisationIsMadeChangedAndSeenByTheCatalog) {
