@@ -11,6 +11,7 @@
 #include "api/json_text.h"
 #include "api/routes.h"
 #include "api/schema.h"
+#include "connectors/common/auth.h"
 #include "egress/url.h"
 #include "filters/filter.h"
 
@@ -100,6 +101,28 @@ ordered_json create_example(const ordered_json& connector) {
          {{"connection_type", connector.at("type")}, {"credentials", connector.at("example")}}}}}};
 }
 
+// What a destination has beside its credentials where requests go out.
+void add_http(ordered_json& properties, const std::string& suffix) {
+  for (const char* name : {"Signing", "Auth", "Ca"}) {
+    std::string property(name);
+    property[0] = static_cast<char>(std::tolower(property[0]));
+    properties[property] = reference("schemas", name + suffix);
+  }
+}
+
+void add_auth(ordered_json& schemas) {
+  ordered_json whole = ordered_json::array();
+  ordered_json changes = ordered_json::array({{{"type", "null"}}});
+  for (const connectors::AuthType& type : connectors::auth_types()) {
+    const ordered_json described = ordered_json::parse(type.schema_json);
+    whole.push_back(credentials_schema(described));
+    changes.push_back(credentials_change_schema(described));
+  }
+  schemas["Auth"] = {{"description", "What requests show of themselves."},
+                     {"oneOf", std::move(whole)}};
+  schemas["AuthChange"] = {{"anyOf", std::move(changes)}};
+}
+
 void add_connectors(ordered_json& components, const ConnectorTable& table) {
   ordered_json& schemas = components.at("schemas");
   ordered_json whole = ordered_json::array();
@@ -118,13 +141,14 @@ void add_connectors(ordered_json& components, const ConnectorTable& table) {
     schemas[type] = destination_schema(type, std::move(credentials), std::move(required));
     schemas[type + "Change"] = destination_schema(type, credentials_change_schema(connector), {});
     if (descriptor->sends_http) {
-      schemas[type]["properties"]["signing"] = reference("schemas", "Signing");
-      schemas[type + "Change"]["properties"]["signing"] = reference("schemas", "SigningChange");
+      add_http(schemas[type]["properties"], "");
+      add_http(schemas[type + "Change"]["properties"], "Change");
     }
     whole.push_back(reference("schemas", type));
     changes.push_back(reference("schemas", type + "Change"));
     if (connector.contains("example")) examples[type] = create_example(connector);
   }
+  add_auth(schemas);
   schemas["Destination"] = {{"oneOf", std::move(whole)}};
   schemas["DestinationChange"] = {{"anyOf", std::move(changes)}};
 }

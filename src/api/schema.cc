@@ -47,6 +47,10 @@ Problem check_text(const json&, const json& value) {
   return check_string(value, kStringBytesMax, "");
 }
 
+Problem check_pem(const json&, const json& value) {
+  return check_string(value, kSecretBytesMax, "\t\r\n");
+}
+
 Problem check_secret(const json&, const json& value) {
   const Problem problem = check_string(value, kSecretBytesMax, "\t\r\n");
   if (!problem && text_of(value) == kMask) return "*** stands for what is stored, and nothing is";
@@ -164,9 +168,10 @@ struct KindRow {
   json (*restore)(const json& given, const json& stored);
 };
 
-constexpr std::array<KindRow, 7> kKinds = {{
+constexpr std::array<KindRow, 8> kKinds = {{
     {"string", check_text, nullptr, nullptr},
     {"url", check_text, nullptr, nullptr},
+    {"pem", check_pem, nullptr, nullptr},
     {"secret", check_secret, masked_secret, restored_secret},
     {"integer", check_integer, nullptr, nullptr},
     {"boolean", check_boolean, nullptr, nullptr},
@@ -288,6 +293,11 @@ bool shapes_alike(std::string_view schema_json, const json& a, const json& b) {
     const bool matters = field.value("target", false) || field.value("shapes", false);
     return !matters || value_of(a, key) == value_of(b, key);
   });
+}
+
+bool names_header(const json& entry, std::string_view name) {
+  const std::optional<Header> split = split_header(entry);
+  return split && same_name(split->name, name);
 }
 
 ordered_json mask_settings(std::string_view schema_json, const json& settings) {

@@ -40,6 +40,9 @@ std::string given_anew(std::string_view moved);
 // target differs.
 bool shapes_alike(std::string_view schema_json, const nlohmann::json& a, const nlohmann::json& b);
 
+// Whether an entry of a field of the kind `headers` is for the header `name`.
+bool names_header(const nlohmann::json& entry, std::string_view name);
+
 // In the schema's order, with *** for secrets and for the values of headers. A property that the
 // schema does not list is left out: nobody knows whether it is a secret.
 nlohmann::ordered_json mask_settings(std::string_view schema_json, const nlohmann::json& settings);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
+#include "api/stream_auth.h"
 #include "api/stream_signing.h"
 
 namespace sluice::api {
@@ -93,6 +94,7 @@ void PatchReader::take(std::optional<std::string> parsed, const std::string& sto
 // What `given` leaves out stays; another type begins without the old one's credentials.
 json PatchReader::merged_destination(const json& given, const json& stored, bool same_type) const {
   json merged = given;
+  if (stored.empty()) return merged;  // it could not be read
   merged.emplace("connection_type", stored.at("connection_type"));
   merged.emplace("format", stored.at("format"));
   const auto* connector =
@@ -103,6 +105,8 @@ json PatchReader::merged_destination(const json& given, const json& stored, bool
                                            credentials == nullptr ? json::object() : *credentials);
     merged["signing"] =
         merge_signing(stored.value("signing", json()), given.value("signing", json::object()));
+    merged["auth"] = merge_auth(stored.value("auth", json()), given.value("auth", json::object()));
+    merged.emplace("ca", stored.value("ca", json()));
   }
   return merged;
 }
@@ -113,7 +117,9 @@ bool PatchReader::require_secrets(std::string_view schema, const json& given, co
   const std::size_t faults_before = faults_.size();
   const std::optional<std::string> moved =
       moved_target(schema, stored.at("credentials"), changed.at("credentials"));
-  if (!moved) return true;
+  require_auth_anew(stored.value("auth", json()), given.value("auth", json()),
+                    changed.value("auth", json()), moved.value_or(""), faults_);
+  if (!moved) return faults_.size() == faults_before;
   require_secrets_anew(schema, stored.at("credentials"), given.value("credentials", json::object()),
                        *moved, "destination.credentials", faults_);
   if (changed.contains("signing")) {
@@ -127,7 +133,7 @@ void PatchReader::read_destination(const json& given) {
   if (!given.is_object()) return faults_.add("destination", "must be an object");
   const json stored = stored_json(present_.destination);
   const json* type = find(given, "connection_type");
-  const bool same_type = type == nullptr || *type == stored.at("connection_type");
+  const bool same_type = type == nullptr || *type == stored.value("connection_type", "");
   std::optional<ParsedDestination> parsed =
       parse_destination(merged_destination(given, stored, same_type), table_, now_, faults_);
   if (!parsed || parsed->text == present_.destination) return;

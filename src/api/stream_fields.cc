@@ -8,6 +8,7 @@
 
 #include "api/json_text.h"
 #include "api/schema.h"
+#include "api/stream_auth.h"
 #include "api/stream_signing.h"
 #include "dispatch/delivery_settings.h"
 #include "filters/filter.h"
@@ -22,20 +23,8 @@ constexpr std::size_t kRelationResolutionBytesMax = 4 * 1024;
 constexpr std::size_t kLabelsMax = 64;
 constexpr std::size_t kLabelBytesMax = 256;
 
-bool is_empty(const json& value) {
-  return value.is_null() || ((value.is_array() || value.is_object()) && value.empty());
-}
-
 std::string joined(std::string_view path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
-}
-
-// Settings of later versions: absent or empty, else refused rather than passed over.
-void refuse_later(const json& destination, Faults& faults) {
-  for (const std::string_view key : {"auth", "ca"}) {
-    const json* value = find(destination, key);
-    if (value != nullptr && !is_empty(*value)) faults.add(joined("destination", key), kLater);
-  }
 }
 
 void check_format(const json& destination, Faults& faults) {
@@ -190,16 +179,13 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   }
   const std::size_t faults_before = faults.size();
   refuse_unknown(value, "destination", kKnown, faults);
-  refuse_later(value, faults);
   check_format(value, faults);
   const connectors::ConnectorDescriptor* connector = parse_connection_type(value, table, faults);
   if (connector == nullptr) return std::nullopt;
 
-  json signing;
-  if (const json* given = find(value, "signing")) signing = parse_signing(*given, now, faults);
-  if (!connector->sends_http && !signing.is_null()) {
-    faults.add("destination.signing", "this connection type sends no HTTP requests to sign");
-  }
+  const json signing = parse_signing(value.value("signing", json()), now, faults);
+  const json auth = parse_auth(value.value("auth", json()), faults);
+  const json ca = parse_ca(value.value("ca", json()), faults);
   const json* given = find(value, "credentials");
   const json credentials = complete_settings(
       connector->schema_json, given == nullptr ? json::object() : *given, kPath, faults);
@@ -211,7 +197,17 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   }
   json destination = {
       {"connection_type", connector->type}, {"format", "Json"}, {"credentials", credentials}};
-  if (!signing.is_null()) destination["signing"] = std::move(signing);
+  const auto add = [&](const char* property, const json& part) {
+    if (part.is_null()) return;
+    destination[property] = part;
+    if (connector->sends_http) return;
+    faults.add(fmt::format("destination.{}", property), "this connection type sends no HTTP");
+  };
+  add("signing", signing);
+  add("auth", auth);
+  add("ca", ca);
+  check_auth(destination, faults);
+  if (faults.size() != faults_before) return std::nullopt;
   return ParsedDestination{to_text(destination), connector};
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
+#include "api/stream_auth.h"
 #include "api/stream_signing.h"
 #include "filters/filter.h"
 
@@ -71,6 +72,8 @@ ordered_json destination_json(const catalog::Stream& stream, const ConnectorTabl
        connector == nullptr
            ? ordered_json::object()
            : mask_settings(connector->schema_json, stored.value("credentials", json::object()))}};
+  if (stored.contains("auth")) shown["auth"] = mask_auth(stored.at("auth"));
+  if (stored.contains("ca")) shown["ca"] = stored.at("ca");
   if (stored.contains("signing")) shown["signing"] = mask_signing(stored.at("signing"));
   return shown;
 }

@@ -53,7 +53,7 @@ struct ConnectionPool::Waiter {
 std::size_t ConnectionPool::Hash::operator()(const Destination& destination) const {
   const std::size_t host = std::hash<std::string>{}(destination.host);
   const std::size_t rest = destination.organisation.value() * 131'072 + destination.port * 2u +
-                           (destination.tls ? 1u : 0u);
+                           (destination.tls ? 1u : 0u) + destination.trust * 1'000'003;
   return host ^ (rest * 0x9e3779b97f4a7c15u);
 }
 

@@ -26,6 +26,7 @@ struct Destination {
   std::string host;
   std::uint16_t port = 0;
   bool tls = false;
+  std::uint64_t trust = 0;  // TlsContext::id(); 0: the server's
   friend bool operator==(const Destination&, const Destination&) = default;
 };
 

@@ -136,20 +136,19 @@ std::optional<ViaProxy> Dialer::via_proxy(const Url& url) const {
   return ViaProxy{proxy_->authorization};
 }
 
-Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial(const Url& url,
-                                                            const Addresses& addresses,
-                                                            OrganisationId organisation,
-                                                            Attempt& attempt,
+Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial(Target target, Attempt& attempt,
                                                             std::span<char> room) {
   attempt.enter(proxied() ? Stage::Proxy : Stage::Connect);
+  const Url& url = target.url;
   // Which of the two is decided before it is waited for.
   Awaitable<Result<std::unique_ptr<Connection>>> making =
-      proxied() ? dial_proxy(url, organisation, attempt, room)
-                : connect(addresses, url.port, attempt);
+      proxied() ? dial_proxy(url, target.organisation, attempt, room)
+                : connect(target.addresses, url.port, attempt);
   Result<std::unique_ptr<Connection>> made = co_await std::move(making);
   if (!made.has_value() || !url.tls) co_return std::move(made);
   attempt.enter(Stage::Tls);
-  const Result<void> shaken = co_await shake_hands(**made, url.host, attempt);
+  TlsContext& tls = target.tls == nullptr ? tls_ : *target.tls;
+  const Result<void> shaken = co_await shake_hands(**made, tls, url.host, attempt);
   if (!shaken.has_value()) co_return shaken.error();
   co_return std::move(made);
 }
@@ -175,7 +174,7 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(const Url& url
   Result<std::unique_ptr<Connection>> made = co_await connect(addresses, proxy_->port, attempt);
   if (!made.has_value()) co_return std::move(made);
   if (proxy_->tls) {
-    const Result<void> shaken = co_await shake_hands(**made, proxy_->host, attempt);
+    const Result<void> shaken = co_await shake_hands(**made, tls_, proxy_->host, attempt);
     if (!shaken.has_value()) co_return shaken.error();
   }
   if (url.tls) {
@@ -225,9 +224,9 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::connect(const Addresses& 
   co_return std::make_unique<Connection>(std::move(won), race.peers[*race.winner]);
 }
 
-Awaitable<Result<void>> Dialer::shake_hands(Connection& connection, std::string host,
-                                            Attempt& attempt) {
-  if (!connection.begin_tls(tls_, host)) {
+Awaitable<Result<void>> Dialer::shake_hands(Connection& connection, TlsContext& tls,
+                                            std::string host, Attempt& attempt) {
+  if (!connection.begin_tls(tls, host)) {
     attempt.enter(Stage::Own);
     co_return unavailable("TLS: the certificate authorities ([egress] ca_file) cannot be read");
   }

@@ -37,11 +37,16 @@ class Dialer {
   // How a plain request names itself to the proxy; nullopt: it goes to the destination itself.
   std::optional<ViaProxy> via_proxy(const Url& url) const;
 
-  // A connection on which a request may be sent. Tries `addresses`, which have passed the rules, a
-  // quarter of a second apart; with a proxy they are not used. The references outlive the
+  struct Target {
+    const Url& url;
+    const Addresses& addresses;
+    OrganisationId organisation;
+    TlsContext* tls;  // null: the server's
+  };
+  // A connection on which a request may be sent. Tries the addresses, which have passed the rules,
+  // a quarter of a second apart; with a proxy they are not used. The references outlive the
   // coroutine, `room` as exchange() wants it.
-  Awaitable<Result<std::unique_ptr<Connection>>> dial(const Url& url, const Addresses& addresses,
-                                                      OrganisationId organisation, Attempt& attempt,
+  Awaitable<Result<std::unique_ptr<Connection>>> dial(Target target, Attempt& attempt,
                                                       std::span<char> room);
 
  private:
@@ -59,7 +64,8 @@ class Dialer {
                                                             Attempt& attempt, std::span<char> room);
   Awaitable<Result<std::unique_ptr<Connection>>> connect(const Addresses& addresses,
                                                          std::uint16_t port, Attempt& attempt);
-  Awaitable<Result<void>> shake_hands(Connection& connection, std::string host, Attempt& attempt);
+  Awaitable<Result<void>> shake_hands(Connection& connection, TlsContext& tls, std::string host,
+                                      Attempt& attempt);
   Awaitable<Result<void>> tunnel(Connection& connection, const Url& url, Attempt& attempt,
                                  std::span<char> room);
 

@@ -19,6 +19,7 @@
 #include "egress/fault.h"
 #include "egress/gather.h"
 #include "egress/resolver.h"
+#include "egress/tls.h"
 #include "egress/url.h"
 
 namespace sluice::egress {
@@ -31,6 +32,10 @@ constexpr std::chrono::seconds kLookupBehindProxyMax{1};
 constexpr std::size_t kKnownUrlsMax = 10'000;
 constexpr std::size_t kKnownUrlBytesMax = 512;
 constexpr std::size_t kRoomBytes = 64 * kKiB;
+
+std::uint64_t trust_of(const std::shared_ptr<TlsContext>& tls) {
+  return tls == nullptr ? 0 : tls->id();
+}
 
 Error invalid(std::string message) { return Error{ErrorCode::InvalidArgument, std::move(message)}; }
 
@@ -97,7 +102,8 @@ struct HttpClient::Impl {
   ~Impl();
 
   Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline, Fault* fault);
-  Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);
+  Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline,
+                                std::shared_ptr<TlsContext> tls);
 
   Result<std::shared_ptr<const Url>> read_url(const std::string& text);
   // The addresses that may be connected to; possibly none with a proxy. `url` outlives it.
@@ -214,12 +220,13 @@ Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request, S
   }
 
   attempt.enter(Stage::Waiting);
-  Destination destination{request.organisation, url->host, url->port, url->tls};
+  Destination destination{request.organisation, url->host, url->port, url->tls,
+                          trust_of(request.tls)};
   Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
   if (!place.has_value()) co_return failed(place.error());
   if (place->connection == nullptr) {
-    Result<std::unique_ptr<Connection>> made =
-        co_await dialer.dial(*url, *addresses, request.organisation, attempt, room);
+    Result<std::unique_ptr<Connection>> made = co_await dialer.dial(
+        {*url, *addresses, request.organisation, request.tls.get()}, attempt, room);
     if (!made.has_value()) co_return failed(made.error());
     place->connection = std::move(*made);
   }
@@ -238,7 +245,8 @@ Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request, S
 }
 
 Awaitable<Result<void>> HttpClient::Impl::probe(std::string text, OrganisationId organisation,
-                                                SteadyTime deadline) {
+                                                SteadyTime deadline,
+                                                std::shared_ptr<TlsContext> tls) {
   const Result<std::shared_ptr<const Url>> read = read_url(text);
   if (!read.has_value()) co_return read.error();
   const std::shared_ptr<const Url> url = *read;
@@ -246,12 +254,12 @@ Awaitable<Result<void>> HttpClient::Impl::probe(std::string text, OrganisationId
   if (!addresses.has_value()) co_return addresses.error();
 
   Attempt attempt(loop, clock, deadline);
-  Destination destination{organisation, url->host, url->port, url->tls};
+  Destination destination{organisation, url->host, url->port, url->tls, trust_of(tls)};
   Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
   if (!place.has_value()) co_return place.error();
   place->connection.reset();  // a kept one proves nothing about new ones
   const Result<std::unique_ptr<Connection>> made =
-      co_await dialer.dial(*url, *addresses, organisation, attempt, room);
+      co_await dialer.dial({*url, *addresses, organisation, tls.get()}, attempt, room);
   if (!made.has_value()) co_return made.error();
   co_return Result<void>{};
 }
@@ -267,8 +275,13 @@ Awaitable<Result<HttpResponse>> HttpClient::perform(HttpRequest request, SteadyT
 }
 
 Awaitable<Result<void>> HttpClient::probe(std::string url, OrganisationId organisation,
-                                          SteadyTime deadline) {
-  return impl_->probe(std::move(url), organisation, deadline);
+                                          SteadyTime deadline, std::shared_ptr<TlsContext> tls) {
+  return impl_->probe(std::move(url), organisation, deadline, std::move(tls));
+}
+
+std::shared_ptr<TlsContext> HttpClient::make_tls(TlsOptions options) const {
+  if (options.empty()) return nullptr;
+  return std::make_shared<TlsContext>(impl_->settings.ca_file, std::move(options));
 }
 
 }  // namespace sluice::egress

@@ -46,11 +46,28 @@ Result<void> validate(const Settings& settings);
 // and https, user info, zone ids, hosts spelled as decimal, octal or hex numbers, port 0.
 Result<void> validate_url(std::string_view url);
 
+// Whom TLS trusts and what it shows of itself, where that is a stream's own. All of it PEM.
+struct TlsOptions {
+  std::string ca;           // "" = the server's authorities
+  bool ours_too = false;    // `ca` is trusted beside them, not in their place
+  std::string certificate;  // and those of its chain; "" = none
+  std::string key;          // the certificate's, not encrypted
+
+  bool empty() const { return ca.empty() && certificate.empty(); }
+};
+
+// InvalidArgument: "ca: ...", "certificate: ..." or "key: ...", what is wrong with it.
+Result<void> validate(const TlsOptions& options);
+
+class TlsContext;
+
 struct HttpRequest {
   OrganisationId organisation;  // organisations never share a connection
   std::string method = "POST";
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;
+  // Of make_tls(). Connections are not shared with requests that have another. Null: the server's.
+  std::shared_ptr<TlsContext> tls = nullptr;
   // The body, gathered in order. The caller keeps the bytes until perform() has returned.
   std::vector<std::string_view> body;
 };
@@ -80,7 +97,11 @@ class HttpClient {
                                           Fault* fault = nullptr);
 
   // Resolves, connects, shakes hands with TLS and sends no request. Errors as above.
-  Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline);
+  Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline,
+                                std::shared_ptr<TlsContext> tls = nullptr);
+
+  // For requests to this client. `options` have passed validate(); empty ones give null.
+  std::shared_ptr<TlsContext> make_tls(TlsOptions options) const;
 
  private:
   struct Impl;

@@ -2,9 +2,12 @@
 // TLS towards destinations: whom to trust, and what to say when one is not trusted.
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+
+#include "egress/http_client.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
@@ -19,11 +22,13 @@ using Ssl = std::unique_ptr<ssl_st, SslFree>;
 // Threads: the loop's.
 class TlsContext {
  public:
-  // "" = the system's authorities.
-  explicit TlsContext(std::string ca_file);
+  // `ca_file` "": the system's authorities. `options` have passed validate().
+  explicit TlsContext(std::string ca_file, TlsOptions options = {});
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
+
+  std::uint64_t id() const { return id_; }  // never 0, and no other context's
 
   // A client's end that wants a certificate for `host` (a name or an IP literal) and goes over the
   // socket `fd`, which stays the caller's and outlives it.
@@ -36,6 +41,8 @@ class TlsContext {
   Ssl make(const std::string& host);
 
   const std::string ca_file_;
+  const TlsOptions options_;
+  const std::uint64_t id_;
   ssl_ctx_st* context_ = nullptr;
   std::chrono::steady_clock::time_point read_at_;
 };

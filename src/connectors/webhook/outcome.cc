@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "connectors/common/failure.h"
 #include "connectors/exchange.h"
 
 namespace sluice::connectors::webhook {
@@ -87,14 +88,7 @@ SendOutcome classify(const egress::HttpResponse& response, const Config& config)
 }
 
 SendOutcome classify(const Error& error, Fault fault, const Config& config) {
-  const std::string reason =
-      fmt::format("{} {}: {}", config.method, config.shown_url, error.message);
-  switch (error.code) {
-    case ErrorCode::InvalidArgument: return {Misconfigured{reason}, 500, false, fault};
-    case ErrorCode::Timeout: return {RetryLater{reason, std::nullopt, 0}, 504, false, fault};
-    case ErrorCode::Cancelled: return {RetryLater{reason, std::nullopt, 0}, 0, false, fault};
-    default: return {RetryLater{reason, std::nullopt, 0}, 502, false, fault};
-  }
+  return failed(error, fault, fmt::format("{} {}", config.method, config.shown_url));
 }
 
 }  // namespace sluice::connectors::webhook
