@@ -59,6 +59,9 @@ Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime n
                      std::get<Gone>(outcome.decision).reason),
          now);
   }
+  if (!delivered && status_ == StreamStatus::Running) {
+    outcome.fault == Fault::Us ? failure_clock_.hold(now) : failure_clock_.go_on(now);
+  }
   return finish(now);
 }
 

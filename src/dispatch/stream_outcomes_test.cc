@@ -252,6 +252,29 @@ TEST(StreamOutcomes, MisconfiguredIsTriedAgainUntilTooManyInARow) {
   EXPECT_EQ(s.machine->status(), StreamStatus::Running) << "restart counts anew";
 }
 
+// ---- Whose fault it is ------------------------------------------------------------------------
+
+TEST(StreamOutcomes, FaultsOfOursDoNotLeadToError) {
+  DeliverySettings settings;
+  settings.initial = settings.max = 10s;
+  settings.error_after = 60s;
+  Script s(settings);
+  s.begin();
+  s.store(10);
+  s.failed();
+  s.after(10s);
+  for (int i = 0; i < 20; ++i) {
+    s.sent(RetryLater{"our name server is down", {}, 0}, 502, false, Fault::Us);
+    EXPECT_NE(s.after(10s), "") << "it is tried on";
+  }
+  EXPECT_EQ(s.machine->status(), StreamStatus::Running);
+  for (int i = 0; i < 5; ++i) {
+    s.failed();
+    s.after(10s);
+  }
+  EXPECT_EQ(s.machine->status(), StreamStatus::Error) << "10 s before, 50 s after";
+}
+
 // ---- Too old -----------------------------------------------------------------------------------
 
 DeliverySettings with_max_age(std::chrono::seconds age) {

@@ -60,8 +60,9 @@ class Script {
   }
   std::string saved() { return did(machine->saved({}, now)); }
   std::string save_failed() { return did(machine->saved(Error{ErrorCode::Io, "disk full"}, now)); }
-  std::string sent(connectors::Decision decision, int status = 200, bool answered = true) {
-    return did(machine->sent({std::move(decision), status, answered}, now));
+  std::string sent(connectors::Decision decision, int status = 200, bool answered = true,
+                   Fault fault = Fault::Destination) {
+    return did(machine->sent({std::move(decision), status, answered, fault}, now));
   }
   std::string parked(Result<void> result = {}) { return did(machine->parked(result, now)); }
   std::string skip(std::uint64_t to, bool park) {
