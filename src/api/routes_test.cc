@@ -27,6 +27,7 @@ std::string target_of(const Route& route, std::uint64_t stream) {
 bool specified(Role role, std::string_view method, std::string_view pattern) {
   if (pattern == "/healthz" || pattern == "/readyz" || pattern == "/metrics") return true;
   if (pattern == "/api/openapi.json" || pattern.starts_with("/api/docs")) return true;
+  if (pattern.starts_with("/data-connector/.well-known/")) return true;
   if (pattern == "/api/v1/authenticate" || role == Role::Operator) return true;
   if (pattern == "/api/v2/quarantine") return false;
   if (pattern.starts_with("/api/v2/organisation")) return false;

@@ -55,9 +55,7 @@ class FakeCatalog final : public catalog::Catalog {
                                         WallTime) override {
     return not_here();
   }
-  Result<void> update_stream(const catalog::Stream&, WallTime) override {
-    return not_here();
-  }
+  Result<void> update_stream(const catalog::Stream&, WallTime) override { return not_here(); }
   Result<void> delete_stream(OrganisationId, StreamId) override { return not_here(); }
 
   void set_broken(bool broken) {
