@@ -395,6 +395,7 @@ bool StreamMachine::push_head(SteadyTime now) {
   if (age_out(now)) return true;
   if (head_waits(now)) return false;
   if (head_->must_freeze && !head_->frozen) {
+    cursor_ = head_->records.first;
     actions_.freeze = boundary_entry();
     phase_ = Phase::Freezing;
     freezing_ = {cursor_, counts_};

@@ -79,7 +79,9 @@ void StreamMachine::confirm_up_to(std::uint32_t record, SteadyTime now) {
   if (record == 0) return;
   note_delivered(record);
   previous_ = offset_of(head_->records, record - 1);
-  cursor_ = offset_of(head_->records, record);
+  // What was passed over behind it is looked at again should the filters change before the rest is
+  // frozen.
+  cursor_ = next(*previous_);
   narrow(*head_, record, head_->records.records);
   head_->must_freeze = true;
   succeeded(now);
@@ -244,6 +246,7 @@ Actions StreamMachine::parked(const Result<void>& result, SteadyTime now) {
   SLUICE_ASSERT(head_ && phase_ == Phase::Parking);
   phase_ = Phase::Ready;
   const bool refused = std::exchange(refused_, false);
+  if (!result && drop_to_) return finish(now);  // Disabled meanwhile: they are dropped
   if (!result && result.error().code == ErrorCode::Conflict) {
     park_to_.reset();
     fail(result.error().message, now);

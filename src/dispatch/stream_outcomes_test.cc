@@ -365,6 +365,37 @@ TEST(StreamOutcomes, WhatIsSkippedIsParkedBatchByBatch) {
   EXPECT_EQ(s.command(Command::Resume), "send 5-1-12-21 #1");
 }
 
+TEST(StreamOutcomes, DisabledWhileParkingStaysDisabledWhateverComesOfIt) {
+  for (const ErrorCode code : {ErrorCode::Conflict, ErrorCode::Io}) {
+    Script s;
+    s.begin();
+    s.command(Command::Pause);
+    s.store(25);
+    s.skip(25, true);
+    s.command(Command::Disable);
+    s.parked(Error{code, "no"});
+    EXPECT_EQ(s.machine->status(), StreamStatus::Disabled);
+    EXPECT_EQ(s.machine->dropped(), 25u);
+    EXPECT_EQ(s.machine->last_error(), "");
+  }
+}
+
+TEST(StreamOutcomes, FiltersThatChangeDuringAPartialDeliveryHoldFromItsEndOn) {
+  Script s;
+  s.options.settings.filter = only_types({1});
+  s.options.settings.limits = {3, 1 << 20};
+  s.store_types("112211");
+  EXPECT_EQ(s.begin(), "send 5-1-0-4 #1");
+  StreamMachine::Settings settings = s.options.settings;
+  settings.filter = nullptr;
+  settings.filter_revision = 1;
+  s.change(settings);
+  s.sent(RetryLater{"took a part", {}, 2}, 200);
+  s.after(8s);
+  s.frozen();
+  EXPECT_EQ(s.sent_records(), "221") << "2 and 3 were not decided before";
+}
+
 TEST(StreamOutcomes, ParkingByCommandGoesOnInTheNextProcess) {
   Script s;
   s.begin();
