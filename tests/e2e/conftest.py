@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def binary():
-    path = os.environ.get("SLUICE_BINARY", str(ROOT / "build/release/sluice"))
+    path = os.path.abspath(os.environ.get("SLUICE_BINARY", ROOT / "build/release/sluice"))
     assert os.access(path, os.X_OK), f"{path} is missing: run scripts/build"
     return path
 
