@@ -51,6 +51,18 @@ TEST_F(DeadLettersApiTest, ListsThemPageByPageAndDeletesThem) {
   EXPECT_EQ(dead_letters->count(StreamId{id_}), 0u);
 }
 
+TEST_F(DeadLettersApiTest, ShowsARecordByteForByte) {
+  const std::string record = R"({"z":1e400, "id": 7,"n":12345678901234567890123,"cost":1.10})";
+  const std::vector<catalog::DeadLetter> letters = {
+      {Offset{3}, 7, Kind::Usage, WallTime{0}, "it said \"no\"", std::nullopt, record}};
+  ASSERT_TRUE(dead_letters->park(StreamId{id_}, letters, ""));
+  const http::Response answer = send(Role::Viewer, 1, {"GET", path("/dead_letters")});
+  ASSERT_EQ(answer.status, 200);
+  EXPECT_NE(answer.body.find(R"("reason":"it said \"no\"","status":null,"record":)" + record),
+            std::string::npos)
+      << answer.body;
+}
+
 TEST_F(DeadLettersApiTest, SkipIsTakenUpToAndWithThePlaceInPausedAlone) {
   EXPECT_EQ(skip(R"({"to": 4})").status, 409);
   send(Role::Developer, 1, {"PATCH", path(""), R"({"status": 2})"});

@@ -63,6 +63,8 @@ class DeadLetters {
                                        const std::optional<std::vector<Offset>>& offsets) = 0;
   // The stream is gone.
   virtual Result<void> forget(StreamId stream) = 0;
+  // So are all others than these: what a crash left of deleted ones goes.
+  virtual Result<void> keep_only(std::span<const StreamId> streams) = 0;
 
   // How many there are. Does not block.
   virtual std::uint64_t count(StreamId stream) const = 0;

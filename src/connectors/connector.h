@@ -49,12 +49,11 @@ struct RecordRun {
 struct RecordBatch {
   StreamId stream;
   OrganisationId organisation;
-  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>"; in a lane "<stream>-r<lane>-..."
+  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>"
   Offset first;            // of the first and the last record in it
   Offset last;
   std::optional<Offset> previous;  // last offset of the batch before; none on a stream's first
   std::uint32_t attempt = 1;       // of this batch, from 1
-  std::uint32_t lane = 0;          // not 0: the replay or redrive that it belongs to
   bool test = false;               // its record is none of the log's
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
@@ -80,6 +79,19 @@ struct Gone {
   std::string reason;
 };  // stop at once
 using Decision = std::variant<Delivered, RetryLater, Rejected, Misconfigured, Gone>;
+
+// "" for Delivered.
+inline std::string_view reason_of(const Decision& decision) {
+  return std::visit(
+      [](const auto& one) -> std::string_view {
+        if constexpr (requires { one.reason; }) {
+          return one.reason;
+        } else {
+          return "";
+        }
+      },
+      decision);
+}
 
 struct SendOutcome {
   Decision decision;

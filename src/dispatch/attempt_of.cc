@@ -1,6 +1,7 @@
 #include "dispatch/attempt_of.h"
 
-#include <type_traits>
+#include <iterator>
+#include <variant>
 
 namespace sluice::dispatch {
 namespace {
@@ -12,18 +13,6 @@ AttemptOutcome outcome_of(const connectors::Decision& decision) {
                                           AttemptOutcome::Gone};
   static_assert(std::size(kOutcomes) == std::variant_size_v<connectors::Decision>);
   return kOutcomes[decision.index()];
-}
-
-std::string reason_of(const connectors::Decision& decision) {
-  return std::visit(
-      [](const auto& made) -> std::string {
-        if constexpr (std::is_same_v<std::decay_t<decltype(made)>, connectors::Delivered>) {
-          return {};
-        } else {
-          return made.reason;
-        }
-      },
-      decision);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/logging.h"
 #include "base/mutex.h"
 #include "dispatch/dispatch_loop.h"
 #include "dispatch/journal.h"
@@ -52,11 +53,20 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
       : shared_(std::make_shared<Shared>(settings, dependencies, std::move(journal))),
         log_(dependencies.log) {
     for (const catalog::DeadLetters::State& state : parked_states) {
-      if (state.bytes.size() != kJournalSlotBytes) continue;
-      const auto entry =
-          decode(std::span<const char, kJournalSlotBytes>(state.bytes.data(), kJournalSlotBytes),
-                 kParkedSequence);
-      if (entry) shared_->parked_states.emplace(state.stream, *entry);
+      std::optional<JournalEntry> entry;
+      if (state.bytes.size() == kJournalSlotBytes) {
+        entry =
+            decode(std::span<const char, kJournalSlotBytes>(state.bytes.data(), kJournalSlotBytes),
+                   kParkedSequence);
+      }
+      if (!entry) {
+        logging::error(
+            "the state beside a stream's dead letters is damaged; it goes on where the "
+            "journal says, and may send some again",
+            {{"stream", state.stream.value()}});
+        continue;
+      }
+      shared_->parked_states.emplace(state.stream, *entry);
     }
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {

@@ -149,11 +149,11 @@ Result<void> Journal::check_version(JournalHeader header, std::uint64_t sequence
 
 void Journal::apply(const JournalEntry& entry) {
   if (entry.kind == JournalEntry::Kind::Removed) {
-    state_.erase({entry.stream, entry.lane});
-    removed_.insert({entry.stream, entry.lane});
+    state_.erase(entry.stream);
+    removed_.insert(entry.stream);
   } else {
-    state_[{entry.stream, entry.lane}] = entry;
-    removed_.erase({entry.stream, entry.lane});
+    state_[entry.stream] = entry;
+    removed_.erase(entry.stream);
   }
 }
 
@@ -184,8 +184,8 @@ void Journal::move_to_quarantine(std::uint64_t sequence) {
   }
 }
 
-std::optional<JournalEntry> Journal::recovered(StreamId stream, std::uint32_t lane) const {
-  const auto found = recovered_.find({stream, lane});
+std::optional<JournalEntry> Journal::recovered(StreamId stream) const {
+  const auto found = recovered_.find(stream);
   if (found == recovered_.end()) return std::nullopt;
   return found->second;
 }
@@ -276,14 +276,13 @@ Result<void> Journal::begin_file(const Group& group) {
   std::string buffer;
   buffer.reserve((1 + removed_.size() + state_.size() + group.size()) * kJournalSlotBytes);
   put(buffer, encode_journal_header(sequence_));
-  for (const Key& key : removed_) {
+  for (const StreamId stream : removed_) {
     JournalEntry entry;
-    entry.stream = key.stream;
-    entry.lane = key.lane;
+    entry.stream = stream;
     entry.kind = JournalEntry::Kind::Removed;
     put(buffer, encode(entry, sequence_));
   }
-  for (const auto& [key, entry] : state_) put(buffer, encode(entry, sequence_));
+  for (const auto& [stream, entry] : state_) put(buffer, encode(entry, sequence_));
   for (const Waiting& waiting : group) put(buffer, encode(waiting.entry, sequence_));
 
   const auto durable = [&]() -> Result<void> {

@@ -50,9 +50,9 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  // The entry of a stream's lane as read by open(); later appends do not change it. It may not have
-  // been durable: append it again before anything is done that it must not be forgotten for.
-  std::optional<JournalEntry> recovered(StreamId stream, std::uint32_t lane = 0) const;
+  // The stream's entry as read by open(); later appends do not change it. It may not have been
+  // durable: append it again before anything is done that it must not be forgotten for.
+  std::optional<JournalEntry> recovered(StreamId stream) const;
 
   // Threads: any. Entries of one thread reach the file in the order of the calls. `done` may be
   // empty. Cancelled after stop(), on the calling thread.
@@ -67,17 +67,6 @@ class Journal {
     Done done;
   };
   using Group = std::vector<Waiting>;
-  struct Key {
-    StreamId stream;
-    std::uint32_t lane = 0;
-    friend bool operator==(const Key&, const Key&) = default;
-  };
-  struct KeyHash {
-    std::size_t operator()(const Key& key) const {
-      return std::hash<StreamId>()(key.stream) * 31 + key.lane;
-    }
-  };
-  using States = std::unordered_map<Key, JournalEntry, KeyHash>;
 
   Journal(std::string directory, FileSystem& fs, Metrics& metrics, Options options);
   Result<void> recover();
@@ -101,15 +90,15 @@ class Journal {
   Histogram sync_seconds_;
 
   // The commit thread's, after open().
-  States state_;
-  std::unordered_set<Key, KeyHash> removed_;  // while an older file may still name them
-  std::vector<std::uint64_t> old_files_;      // sequences, ascending; removed when superseded
-  std::uint64_t sequence_ = 0;                // of the newest file ever seen
-  std::unique_ptr<File> file_;                // null: the next group begins a new one
+  std::unordered_map<StreamId, JournalEntry> state_;
+  std::unordered_set<StreamId> removed_;  // while an older file may still name them
+  std::vector<std::uint64_t> old_files_;  // sequences, ascending; removed when superseded
+  std::uint64_t sequence_ = 0;            // of the newest file ever seen
+  std::unique_ptr<File> file_;            // null: the next group begins a new one
   std::uint64_t file_bytes_ = 0;
   bool failing_ = false;  // said so in the log
 
-  States recovered_;
+  std::unordered_map<StreamId, JournalEntry> recovered_;
 
   Mutex mutex_;
   CondVar changed_;

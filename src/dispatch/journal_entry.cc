@@ -37,7 +37,7 @@ struct RawEntry {
   std::uint16_t misconfigured_in_a_row;
   std::uint16_t cut_delivered;
   std::uint32_t cut_records;
-  std::uint32_t lane;
+  std::uint32_t unused;
   std::uint64_t parked;
   std::uint8_t reserved[16];
 };
@@ -77,7 +77,7 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence) {
       .misconfigured_in_a_row = entry.misconfigured_in_a_row,
       .cut_delivered = entry.cut_delivered,
       .cut_records = entry.cut_records,
-      .lane = entry.lane,
+      .unused = 0,
       .parked = entry.parked,
       .reserved = {},
   };
@@ -114,7 +114,6 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
   entry.misconfigured_in_a_row = raw.misconfigured_in_a_row;
   entry.cut_delivered = raw.cut_delivered;
   entry.cut_records = raw.cut_records;
-  entry.lane = raw.lane;
   entry.parked = raw.parked;
   return entry;
 }

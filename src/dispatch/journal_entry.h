@@ -10,7 +10,7 @@
 
 namespace sluice::dispatch {
 
-// The newest entry of a stream (and lane) is its whole state. Every entry is true from the moment
+// The newest entry of a stream is its whole state. Every entry is true from the moment
 // it is appended, so an older one that survives in its place costs repeats and nothing else.
 struct JournalEntry {
   enum class Kind : std::uint8_t {
@@ -33,8 +33,6 @@ struct JournalEntry {
   std::uint64_t parked = 0;  // of them as dead letters
   std::uint32_t filter_revision = 0;
   std::uint32_t render_revision = 0;
-  // 0: the stream itself; else what runs beside it (a replay, a redrive), with a state of its own.
-  std::uint32_t lane = 0;
   // In a row, also across restarts; what delivery.rejected_in_a_row and the like look at.
   std::uint16_t rejected_in_a_row = 0;
   std::uint16_t misconfigured_in_a_row = 0;

@@ -92,7 +92,6 @@ TEST(JournalEntryBytes, EveryMemberComesBack) {
   entry.dropped = 10;
   entry.filter_revision = 8;
   entry.render_revision = 9;
-  entry.lane = 3;
   entry.parked = 4;
   entry.rejected_in_a_row = 5;
   entry.misconfigured_in_a_row = 6;

@@ -24,10 +24,6 @@ constexpr const char* kLogTruncated =
     "LogTruncated: offset {} lies beyond the end of the record log, so the log was lost or "
     "replaced; bring it back and restart the stream, or delete the stream";
 
-void sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
-  if (other && (!time || *other < *time)) time = other;
-}
-
 }  // namespace
 
 StreamMachine::StreamMachine(Options options, Start start)
@@ -93,6 +89,10 @@ void StreamMachine::take_over(const JournalEntry& entry) {
   // The entry may be in the page cache only.
   head_->must_freeze = true;
   read_at_ = next(entry.last);
+}
+
+void StreamMachine::sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
+  if (other && (!time || *other < *time)) time = other;
 }
 
 Actions StreamMachine::finish(SteadyTime now) {

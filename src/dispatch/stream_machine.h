@@ -234,6 +234,7 @@ class StreamMachine {
   void own_fault_over(SteadyTime now);
   void check_health(SteadyTime now);
   void set_last_error(std::string text);
+  static void sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other);
   SteadyTime interval_over() const;
   SteadyTime linger_over() const;
 

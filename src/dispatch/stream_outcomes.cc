@@ -25,10 +25,6 @@ void count(std::uint16_t& counter) {
   if (counter < std::numeric_limits<std::uint16_t>::max()) ++counter;
 }
 
-void sooner(std::optional<SteadyTime>& time, SteadyTime other) {
-  if (!time || other < *time) time = other;
-}
-
 }  // namespace
 
 Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
@@ -118,6 +114,7 @@ void StreamMachine::pass_head(SteadyTime now) {
   losses_.add(head_->inside);
   head_.reset();
   while (!parts_.empty() && parts_.back() < cursor_) parts_.pop_back();
+  if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
   oldest_stored_.reset();
   if (!next_.empty()) oldest_stored_ = next_.stored;
   sooner(save_due_, now + kSaveAfter);
@@ -214,7 +211,8 @@ Result<Actions> StreamMachine::skip(Offset to, bool park, SteadyTime now) {
   if (to <= cursor_) return finish(now);
   sooner(save_due_, now);
   if (!park) {
-    drop_to_ = start_ = to;
+    start_ = std::max(start_, to);
+    drop_to_ = start_;
     return finish(now);
   }
   park_to_ = std::max(park_to_.value_or(to), to);
@@ -271,7 +269,6 @@ Actions StreamMachine::parked(const Result<void>& result, SteadyTime now) {
            now);
     }
   }
-  if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
   return finish(now);
 }
 

@@ -349,6 +349,19 @@ TEST(StreamOutcomes, WhatIsSkippedIsDroppedAndCounted) {
   EXPECT_EQ(s.command(Command::Resume), "send 5-1-12-21 #1");
 }
 
+TEST(StreamOutcomes, OfTwoSkipsDuringAnAttemptTheFurtherCounts) {
+  Script s;
+  s.begin();
+  s.store(25);
+  s.command(Command::Pause);
+  s.skip(20, false);
+  s.skip(5, false);
+  EXPECT_EQ(s.machine->start(), Offset{20});
+  s.failed();
+  EXPECT_EQ(s.machine->cursor(), Offset{20});
+  EXPECT_EQ(s.machine->dropped(), 20u);
+}
+
 TEST(StreamOutcomes, WhatIsSkippedIsParkedBatchByBatch) {
   Script s;
   s.begin();

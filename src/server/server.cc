@@ -192,6 +192,7 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   if (!streams) return streams.error();
   std::vector<StreamId> ids;
   for (const catalog::Stream& stream : *streams) ids.push_back(stream.id);
+  if (auto kept = dead_letters->keep_only(ids); !kept) return kept.error();
   attempts = catalog::open_attempts(
       {.path = attempts_path(settings.data_dir),
        .queue_bytes_max = settings.attempts_queue_bytes_max,

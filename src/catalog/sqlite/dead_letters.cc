@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -31,9 +32,12 @@ constexpr OwnFile kFile = {.name = "dead letters",
     parked_ms INTEGER NOT NULL,
     reason TEXT NOT NULL,
     status INTEGER,
+    bytes INTEGER NOT NULL,
     record TEXT NOT NULL,
     PRIMARY KEY (stream_id, record_offset)
   );
+  -- Sizes are summed up over this alone, whatever the records weigh.
+  CREATE INDEX letter_sizes ON letter (stream_id, bytes);
   CREATE TABLE state (
     stream_id INTEGER PRIMARY KEY,
     bytes TEXT NOT NULL
@@ -68,6 +72,7 @@ class SqliteDeadLetters final : public DeadLetters {
   Result<std::uint64_t> remove(StreamId stream,
                                const std::optional<std::vector<Offset>>& offsets) override;
   Result<void> forget(StreamId stream) override;
+  Result<void> keep_only(std::span<const StreamId> streams) override;
   std::uint64_t count(StreamId stream) const override;
 
  private:
@@ -80,6 +85,7 @@ class SqliteDeadLetters final : public DeadLetters {
   Result<void> keep_state(StreamId stream, std::string_view state) SLUICE_REQUIRES(mutex_);
   Result<std::uint64_t> erase(StreamId stream, const std::optional<std::vector<Offset>>& offsets)
       SLUICE_REQUIRES(mutex_);
+  Result<void> erase_all(StreamId stream) SLUICE_REQUIRES(mutex_);
   void note(StreamId stream, Size size);
   Size size(StreamId stream) const;
 
@@ -92,8 +98,8 @@ class SqliteDeadLetters final : public DeadLetters {
 
 Result<void> SqliteDeadLetters::load_sizes() {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare(
-      "SELECT stream_id, count(*), sum(length(CAST(record AS BLOB))) FROM letter GROUP BY 1");
+  Result<Statement> query =
+      database_.prepare("SELECT stream_id, count(*), sum(bytes) FROM letter GROUP BY 1");
   if (!query) return ours(query.error());
   for (;;) {
     const Result<bool> row = query->step();
@@ -123,9 +129,8 @@ void SqliteDeadLetters::note(StreamId stream, Size size) {
 }
 
 Result<SqliteDeadLetters::Size> SqliteDeadLetters::size_in_file(StreamId stream) {
-  Result<Statement> query = database_.prepare(
-      "SELECT count(*), coalesce(sum(length(CAST(record AS BLOB))), 0) FROM letter "
-      "WHERE stream_id = ?");
+  Result<Statement> query =
+      database_.prepare("SELECT count(*), coalesce(sum(bytes), 0) FROM letter WHERE stream_id = ?");
   if (!query) return query.error();
   const Result<bool> row = query->bind(sql_id(stream)).step();
   if (!row) return row.error();
@@ -160,7 +165,7 @@ Result<void> SqliteDeadLetters::park(StreamId stream, std::span<const DeadLetter
 Result<void> SqliteDeadLetters::insert(StreamId stream, std::span<const DeadLetter> letters) {
   Result<Statement> statement = database_.prepare(
       "INSERT OR REPLACE INTO letter (stream_id, record_offset, record_id, kind, parked_ms, "
-      "reason, status, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+      "reason, status, bytes, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!statement) return statement.error();
   for (const DeadLetter& letter : letters) {
     const Result<void> done = statement->bind(sql_id(stream))
@@ -170,6 +175,7 @@ Result<void> SqliteDeadLetters::insert(StreamId stream, std::span<const DeadLett
                                   .bind(letter.parked.ms)
                                   .bind(letter.reason)
                                   .bind_or_null(letter.status)
+                                  .bind(static_cast<std::int64_t>(letter.record.size()))
                                   .bind(letter.record)
                                   .run();
     if (!done) return done;
@@ -252,6 +258,10 @@ Result<std::uint64_t> SqliteDeadLetters::remove(StreamId stream,
 
 Result<void> SqliteDeadLetters::forget(StreamId stream) {
   const MutexLock lock(mutex_);
+  return erase_all(stream);
+}
+
+Result<void> SqliteDeadLetters::erase_all(StreamId stream) {
   Result<Transaction> transaction = Transaction::begin(database_);
   if (!transaction) return ours(transaction.error());
   if (auto erased = erase(stream, std::nullopt); !erased) return ours(erased.error());
@@ -260,6 +270,19 @@ Result<void> SqliteDeadLetters::forget(StreamId stream) {
   if (auto done = statement->bind(sql_id(stream)).run(); !done) return ours(done.error());
   if (auto committed = transaction->commit(); !committed) return ours(committed.error());
   note(stream, {});
+  return {};
+}
+
+Result<void> SqliteDeadLetters::keep_only(std::span<const StreamId> streams) {
+  const MutexLock lock(mutex_);
+  const auto known = read_rows<StreamId>(
+      database_.prepare("SELECT stream_id FROM state UNION SELECT stream_id FROM letter"),
+      [](const Statement& row) { return StreamId{static_cast<std::uint64_t>(row.integer(0))}; });
+  if (!known) return ours(known.error());
+  for (const StreamId stream : *known) {
+    if (std::find(streams.begin(), streams.end(), stream) != streams.end()) continue;
+    if (auto done = erase_all(stream); !done) return done;
+  }
   return {};
 }
 

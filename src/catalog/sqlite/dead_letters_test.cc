@@ -133,6 +133,18 @@ TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
   EXPECT_EQ(offsets(kOther), Offsets{});
 }
 
+TEST_F(DeadLettersTest, WhatACrashLeftOfDeletedStreamsGoes) {
+  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1)}, "s"));
+  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "o"));
+  open();
+  ASSERT_TRUE(letters_->keep_only(std::vector{kOther}));
+  EXPECT_EQ(letters_->count(kStream), 0u);
+  EXPECT_EQ(offsets(), Offsets{});
+  ASSERT_EQ(letters_->states()->size(), 1u);
+  EXPECT_EQ((*letters_->states())[0].stream, kOther);
+  EXPECT_EQ(letters_->count(kOther), 1u);
+}
+
 TEST_F(DeadLettersTest, AnotherKindOfFileIsRefused) {
   letters_.reset();
   std::ofstream(directory_ + "/letters.db", std::ios::trunc) << std::string(5000, 'x');

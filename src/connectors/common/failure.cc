@@ -14,16 +14,4 @@ SendOutcome failed(const Error& error, Fault fault, std::string_view request) {
   }
 }
 
-std::string_view reason_of(const Decision& decision) {
-  return std::visit(
-      [](const auto& one) -> std::string_view {
-        if constexpr (requires { one.reason; }) {
-          return one.reason;
-        } else {
-          return "";
-        }
-      },
-      decision);
-}
-
 }  // namespace sluice::connectors

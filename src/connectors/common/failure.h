@@ -12,7 +12,4 @@ namespace sluice::connectors {
 // https://a.example/in".
 SendOutcome failed(const Error& error, Fault fault, std::string_view request);
 
-// Of an outcome that is not Delivered; "" for one that is.
-std::string_view reason_of(const Decision& decision);
-
 }  // namespace sluice::connectors
