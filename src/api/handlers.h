@@ -86,6 +86,9 @@ class Handlers {
   Answer delete_dead_letters(Request request);
   Answer skip_records(Request request);
 
+  // restart_handlers.cc
+  Answer restart_streams(Request request);
+
   // attempt_handlers.cc
   Answer list_attempts(Request request);
   Answer show_metrics(Request request);

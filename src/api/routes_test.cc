@@ -30,6 +30,7 @@ bool specified(Role role, std::string_view method, std::string_view pattern) {
   if (pattern.starts_with("/data-connector/.well-known/")) return true;
   if (pattern == "/api/v1/authenticate" || role == Role::Operator) return true;
   if (pattern == "/api/v2/quarantine") return false;
+  if (pattern == "/api/v2/data_stream/restart") return false;
   if (pattern.starts_with("/api/v2/organisation")) return false;
   if (pattern.starts_with("/api/v1/application_token")) return role == Role::Admin;
   if (method == "POST" && pattern.starts_with("/api/v2/records/")) return role == Role::Ingest;

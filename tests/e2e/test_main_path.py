@@ -190,3 +190,20 @@ def test_secrets_never_come_back(sluice, receiver):
     assert receiver.accepted()[0].headers["x-key"] == "s3cret-value"
     listed = sluice.call("GET", "/api/v2/data_stream").text
     assert "s3cret" not in listed + sluice.stderr()
+
+
+def test_an_operator_restarts_every_stream_that_one_reason_stopped(sluice, receivers):
+    answers = {"status": 410}
+    target = receivers(answer=lambda delivery: answers["status"])
+    streams = [sluice.create_stream(target.url, organisation=o)["id"] for o in (1, 2)]
+    for organisation in (1, 2):
+        sluice.ingest("events", [event(1, organisation)], organisation=organisation)
+    wait_until(lambda: all(sluice.stream(s, o)["status"]["id"] == 3 for s, o in zip(streams, (1, 2))))
+    answers["status"] = 200
+    path = "/api/v2/data_stream/restart"
+    assert sluice.call("POST", path, json={}).status_code == 403
+    answer = sluice.call("POST", path, role="operator", json={"reason": "no such text"})
+    assert answer.status_code == 202 and answer.json() == {"restarted": [], "failed": []}
+    answer = sluice.call("POST", path, role="operator", json={"reason": "410"})
+    assert answer.status_code == 202 and sorted(answer.json()["restarted"]) == sorted(streams)
+    wait_until(lambda: len(target.accepted()) == 2)
