@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "model/alert_id.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -121,8 +122,10 @@ Offset offset_of(const connectors::RecordBatch& records, std::uint32_t index) {
   return records.last;
 }
 
-Selection::Selection(std::shared_ptr<const filters::Filter> filter, filters::Evaluator* evaluator)
-    : filter_(filter && !filter->passes_all() ? std::move(filter) : nullptr),
+Selection::Selection(StreamId stream, std::shared_ptr<const filters::Filter> filter,
+                     filters::Evaluator* evaluator)
+    : stream_(stream),
+      filter_(filter && !filter->passes_all() ? std::move(filter) : nullptr),
       evaluator_(evaluator) {}
 
 void Selection::take(Batch& batch, ChunkPart& part, const connectors::BatchLimits& limits) const {
@@ -137,25 +140,30 @@ void Selection::take(Batch& batch, ChunkPart& part, const connectors::BatchLimit
 // At most `room` records, more would not be taken. Leaves `begin` at the first of them, or where
 // nothing is known beyond.
 void Selection::find_passing(ChunkPart& part, std::uint32_t room) const {
-  if (filter_ == nullptr) {
+  if (filter_ == nullptr && part.chunk->kind != Kind::Event) {
     part.passing = part.known = part.end;
     return;
   }
-  const auto passes = [&](std::uint32_t i) {
-    return evaluator_->passes(*filter_, part.chunk->kind, part.chunk->columns[i],
-                              part.chunk->record(i));
-  };
+  // Without a filter nothing is saved by asking about few.
+  if (filter_ == nullptr) room = ~0u;
   part.begin = std::max(part.begin, part.known);
-  while (part.begin < part.end && !passes(part.begin)) ++part.begin;
+  while (part.begin < part.end && !passes(*part.chunk, part.begin)) ++part.begin;
   part.passing = part.known = part.begin;
   if (part.empty()) return;
   const std::uint32_t stop = part.begin + std::min(room, part.end - part.begin);
   part.passing = part.known = part.begin + 1;
   while (part.passing < stop) {
     ++part.known;
-    if (!passes(part.passing)) return;
+    if (!passes(*part.chunk, part.passing)) return;
     ++part.passing;
   }
+}
+
+bool Selection::passes(const recordlog::Chunk& chunk, std::uint32_t record) const {
+  const RecordColumns& columns = chunk.columns[record];
+  if (chunk.kind == Kind::Event && is_alert_about(columns, stream_)) return false;
+  return filter_ == nullptr ||
+         evaluator_->passes(*filter_, chunk.kind, columns, chunk.record(record));
 }
 
 }  // namespace sluice::dispatch

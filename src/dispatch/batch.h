@@ -70,11 +70,13 @@ struct ChunkPart {
   bool empty() const { return begin == end; }
 };
 
-// What a stream wants of the records of its kinds.
+// What a stream wants of the records of its kinds: what its filter passes, but no alerts about
+// itself.
 class Selection {
  public:
   // `filter` null: everything. `evaluator` is the stream's loop's.
-  Selection(std::shared_ptr<const filters::Filter> filter, filters::Evaluator* evaluator);
+  Selection(StreamId stream, std::shared_ptr<const filters::Filter> filter,
+            filters::Evaluator* evaluator);
 
   // Moves what passes from the front of `part` to `batch`, until one of them is exhausted. A batch
   // that takes little of a chunk gets copies, so that it does not hold on to all of it.
@@ -82,7 +84,9 @@ class Selection {
 
  private:
   void find_passing(ChunkPart& part, std::uint32_t room) const;
+  bool passes(const recordlog::Chunk& chunk, std::uint32_t record) const;
 
+  StreamId stream_;
   std::shared_ptr<const filters::Filter> filter_;  // null: everything passes
   filters::Evaluator* evaluator_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 // Streams at work: reads what they want, freezes batches, sends, settles, moves cursors.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "connectors/connector.h"
+#include "dispatch/alerts.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::dispatch {
@@ -46,6 +48,7 @@ enum class Command : std::uint8_t { Pause, Resume, Restart, Disable };
 struct Settings {
   std::string journal_directory;
   std::int64_t memory_bytes_max = 256ll << 20;  // of the chunks that all streams hold
+  std::chrono::milliseconds retention = std::chrono::hours(20 * 24);  // the log's
 };
 
 class Dispatch {
@@ -65,6 +68,7 @@ class Dispatch {
     const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type) =
         &connectors::find_connector;
     catalog::AttemptLog* attempts = nullptr;  // null: attempts are not kept
+    AlertSink* alerts = nullptr;              // null: nobody is told
   };
 
   // Reads the stream journal. Fails only if its directory cannot be used; damage in it is

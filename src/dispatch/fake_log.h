@@ -1,6 +1,7 @@
 #pragma once
 // A record log in memory for this folder's tests: chunks as they were stored, each of which can be
-// aged out or damaged. A record that begins with a digit has it as its type id. Threads: any.
+// aged out or damaged. A record that begins with a digit has it as its type id; "!5" is the
+// beginning of an alert about stream 5. Threads: any.
 
 #include <algorithm>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "model/alert_id.h"
 #include "recordlog/recordlog.h"
 
 namespace sluice::dispatch {
@@ -33,6 +35,11 @@ inline std::shared_ptr<const recordlog::Chunk> make_chunk(OrganisationId organis
   for (const std::string& record : records) {
     RecordColumns& columns = storage->columns.emplace_back();
     if (!record.empty() && record[0] >= '0' && record[0] <= '9') columns.type_id = record[0] - '0';
+    if (record.starts_with('!')) {
+      const StreamId about{static_cast<std::uint64_t>(record[1] - '0')};
+      columns.own_alert = 1;
+      columns.id = alert_id(about, AlertKind::Error, 0);
+    }
   }
   auto* chunk = new recordlog::Chunk;
   chunk->organisation = organisation;

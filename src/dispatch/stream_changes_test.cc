@@ -150,7 +150,7 @@ TEST(StreamMachineFilters, EveryRecordIsAskedAboutOnce) {
   Batch batch;
   ChunkPart part{make_chunk(kOrganisation, Kind::Event, Offset{0}, {}, {"1", "1", "1", "2", "1"}),
                  0, 5};
-  const Selection selection(s.options.settings.filter, &s.evaluator);
+  const Selection selection(s.options.stream, s.options.settings.filter, &s.evaluator);
   selection.take(batch, part, {2, 1000});
   EXPECT_EQ(part.begin, 2u);
   EXPECT_EQ(part.known, 2u) << "no further than the batch had room";

@@ -29,7 +29,7 @@ constexpr const char* kLogTruncated =
 StreamMachine::StreamMachine(Options options, Start start)
     : options_(std::move(options)),
       settings_(options_.settings),
-      selection_(settings_.filter, options_.evaluator),
+      selection_(options_.stream, settings_.filter, options_.evaluator),
       status_(start.status == StreamStatus::Pending ? StreamStatus::Running : start.status),
       before_pause_(start.before_pause),
       last_error_(std::move(start.last_error)),
@@ -594,7 +594,7 @@ void StreamMachine::apply_change(SteadyTime now) {
   const bool cut_anew = change.settings.filter_revision != settings_.filter_revision ||
                         change.settings.render_revision != settings_.render_revision;
   settings_ = std::move(change.settings);
-  selection_ = Selection(settings_.filter, options_.evaluator);
+  selection_ = Selection(options_.stream, settings_.filter, options_.evaluator);
   reload_.reset();
   if (cut_anew) {
     let_go();

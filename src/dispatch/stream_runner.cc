@@ -125,7 +125,8 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
   const catalog::Stream row = std::exchange(row_, {});
   StreamSetup setup = set_up(row, shared_->find_connector, context);
   settings_revision_ = row.settings_revision;
-  timeout_ = setup.settings.delivery.timeout;
+  const DeliverySettings delivery = setup.settings.delivery;
+  timeout_ = delivery.timeout;
   connector_ = std::move(setup.connector);
   reader_ = shared_->log.reader(organisation_, kinds_of(row.type));
   if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
@@ -152,6 +153,12 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
           .end = shared_->log.end(organisation_),
           .park_to = row.park_to,
       });
+  watch_.emplace(AlertWatch::Options{.stream = id_,
+                                     .organisation = organisation_,
+                                     .created = row.created,
+                                     .retention = shared_->retention,
+                                     .sink = shared_->alerts},
+                 delivery, *machine_);
   handle(machine_->begin(now()));
 }
 
@@ -162,6 +169,7 @@ void StreamRunner::change(const catalog::Stream& changed,
   settings_revision_ = changed.settings_revision;
   StreamSetup setup = set_up(changed, shared_->find_connector, context);
   next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
+  watch_->change(setup.settings.delivery);
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 
@@ -247,6 +255,7 @@ void StreamRunner::handle(Actions actions) {
   if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
   account();
   publish();
+  watch_->look(*machine_, now(), shared_->clock.now());
   write_catalog_if_due();
   arm_timer();
   queue_read();
@@ -340,6 +349,7 @@ void StreamRunner::arm_timer() {
   if (!catalog_busy_ && catalog_state() != catalog_has_ && (!at || catalog_not_before_ < *at)) {
     at = catalog_not_before_;
   }
+  if (const auto look_at = watch_->wake_at(); look_at && (!at || *look_at < *at)) at = look_at;
   if (!at || (timer_at_ && *timer_at_ <= *at)) return;
   timer_at_ = at;
   timer_.expires_after(*at - now());

@@ -21,6 +21,7 @@
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "connectors/connector.h"
+#include "dispatch/alert_watch.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
 #include "dispatch/stream_machine.h"
@@ -76,6 +77,8 @@ struct Shared {
         find_connector(dependencies.find_connector),
         journal(std::move(journal_in)),
         attempts(dependencies.attempts),
+        alerts(dependencies.alerts),
+        retention(settings.retention),
         metrics(dependencies.metrics) {}
 
   const std::int64_t memory_bytes_max;
@@ -91,6 +94,8 @@ struct Shared {
   std::optional<JournalEntry> recovered(StreamId stream) const;
   std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
   catalog::AttemptLog* const attempts;                       // may be null
+  AlertSink* const alerts;                                   // may be null
+  const Milliseconds retention;                              // of the log
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   Pending streams;                             // that have not stopped
@@ -179,6 +184,7 @@ class StreamRunner : public std::enable_shared_from_this<StreamRunner> {
 
   catalog::Stream row_;                   // until begin()
   std::optional<StreamMachine> machine_;  // from begin() on
+  std::optional<AlertWatch> watch_;       // likewise
   std::uint32_t settings_revision_ = 0;   // of the newest row seen
   std::unique_ptr<connectors::Connector> connector_;
   struct Next {  // instead of connector_ and timeout_, from the next attempt on

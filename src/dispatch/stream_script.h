@@ -52,8 +52,9 @@ class Script {
   }
   std::string store(std::size_t count, Kind kind = Kind::Event, std::size_t bytes = 20) {
     lay(count, kind, bytes);
-    return did(machine->records_ready(log.end(kOrganisation), now));
+    return ready();
   }
+  std::string ready() { return did(machine->records_ready(log.end(kOrganisation), now)); }
   std::string frozen() { return did(machine->frozen({}, now)); }
   std::string freeze_failed() {
     return did(machine->frozen(Error{ErrorCode::Io, "disk full"}, now));

@@ -17,7 +17,7 @@ struct RecordColumns {
   std::int8_t severity_id = -1;        // event_severity.id in 0..127, else -1
   std::int8_t source_id = -1;          // event_source.id in 0..127, else -1
   std::int8_t alert = -1;              // 0, 1; -1: absent or of another type
-  std::int8_t reserved = 0;
+  std::int8_t own_alert = 0;           // 1: an event of Sluice's own, its id is an alert_id()
   friend bool operator==(const RecordColumns&, const RecordColumns&) = default;
 };
 static_assert(sizeof(RecordColumns) == 32);

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "alerts/alert_log.h"
 #include "api/api.h"
 #include "api/application_tokens.h"
 #include "base/clock.h"
@@ -114,6 +115,7 @@ struct Server::Graph {
   std::unique_ptr<catalog::DeadLetters> dead_letters;
   std::unique_ptr<catalog::AttemptLog> attempts;
   std::unique_ptr<recordlog::LocalLog> log;
+  std::unique_ptr<alerts::AlertLog> alerts;
   connectors::inspector::Store inspector{metrics};
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
   std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
@@ -200,12 +202,15 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
        .bytes_max = settings.attempts_bytes_max},
       ids, metrics);
 
+  alerts = std::make_unique<alerts::AlertLog>(
+      alerts::AlertLog::Dependencies{threads, clock, *log, *catalog, *catalog_pool, metrics});
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
+  dispatch_settings.retention = std::chrono::hours(24 * settings.retention_days);
   auto opened = dispatch::Dispatch::open(
       dispatch_settings,
       {threads, *files, clock, *log, *catalog, *dead_letters, *catalog_pool, metrics,
-       connector_contexts, &connectors::find_connector, attempts.get()});
+       connector_contexts, &connectors::find_connector, attempts.get(), alerts.get()});
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 

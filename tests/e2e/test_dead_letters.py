@@ -26,7 +26,7 @@ def test_the_bad_records_alone_are_parked_and_the_rest_arrives_in_order(sluice, 
     target = receivers(answer=refuse(3, 17))
     stream = sluice.create_stream(target.url)
     sluice.ingest("events", [event(i) for i in range(20)])
-    wait_until(lambda: sluice.stream(stream["id"])["progress"]["next_offset"] == 20)
+    wait_until(lambda: sluice.stream(stream["id"])["progress"]["next_offset"] >= 20)
     taken = [json.loads(d.body) for d in target.accepted()]
     ids = [record["id"] for body in taken for record in (body if isinstance(body, list) else [body])]
     assert ids == [i for i in range(20) if i not in (3, 17)]
@@ -58,7 +58,7 @@ def test_five_refused_in_a_row_stop_the_stream_also_across_a_kill(sluice, receiv
     sluice.ingest("events", [event(i) for i in range(3, 9)])
     wait_until(lambda: sluice.stream(stream["id"])["status"]["id"] == 3)
     shown = sluice.stream(stream["id"])
-    assert shown["progress"]["dead_letters"] == 5 and shown["progress"]["next_offset"] == 5
+    assert [item["id"] for item in letters(sluice, stream)["items"]] == list(range(5))
     assert "redrive" in shown["last_error"]
 
 
