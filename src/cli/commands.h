@@ -16,6 +16,8 @@ void add_secrets(CLI::App& app, int& exit_status);
 void add_simulate(CLI::App& app, int& exit_status);
 void add_receive(CLI::App& app, int& exit_status);
 void add_log(CLI::App& app, int& exit_status);
+void add_backup(CLI::App& app, int& exit_status);
+void add_restore(CLI::App& app, int& exit_status);
 void add_demo(CLI::App& app, int& exit_status);
 
 }  // namespace sluice::cli

@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   sluice::cli::add_receive(app, exit_status);
   sluice::cli::add_log(app, exit_status);
   sluice::cli::add_secrets(app, exit_status);
+  sluice::cli::add_backup(app, exit_status);
+  sluice::cli::add_restore(app, exit_status);
   sluice::cli::add_demo(app, exit_status);
   try {
     app.parse(argc, argv);
