@@ -142,7 +142,7 @@ class Receiver:
     """A webhook receiver. `answer(delivery) -> status` decides, or (status, headers), or None to
     hang up without an answer. Everything that came is in `deliveries`."""
 
-    def __init__(self, answer=lambda delivery: 200, port=0, tls=None):
+    def __init__(self, answer=lambda delivery: 200, port=0, tls=None, host="127.0.0.1"):
         self.answer = answer
         self.deliveries = []
         self.connections = set()
@@ -192,13 +192,13 @@ class Receiver:
                 outer.sockets.append(request)
                 super().process_request(request, client_address)
 
-        self.server = Listener(("127.0.0.1", port), Handler)
+        self.server = Listener((host, port), Handler)
         scheme = "http"
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
             scheme = "https"
         self.port = self.server.server_address[1]
-        self.url = f"{scheme}://127.0.0.1:{self.port}/in"
+        self.url = f"{scheme}://{host}:{self.port}/in"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):
