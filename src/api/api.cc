@@ -206,6 +206,17 @@ void Api::set_issuers(std::vector<Issuer> issuers) {
   impl_->tokens.set_issuers(std::move(issuers));
 }
 
+namespace {
+
+// Each organisation's own, and one for those without a token. Who speaks for all is not bound.
+http::BodyShare share_of(const Route& route, const Identity& identity) {
+  constexpr http::BodyShare kNobodys = 1;
+  if (route.access == Access::Login) return kNobodys;
+  return identity.bound() ? kNobodys + 1 + identity.organisation->value() : http::kEveryones;
+}
+
+}  // namespace
+
 std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::RequestHead& head) {
   std::variant<Permitted, Response> permitted = impl_->permit(head);
   if (auto* response = std::get_if<Response>(&permitted)) return std::move(*response);
@@ -214,6 +225,7 @@ std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::Request
     std::optional<Response> refused = impl_->refuse_try(head);
     if (refused) return *std::move(refused);
   }
+  const http::BodyShare share = share_of(*request.route, request.identity);
   if (!std::holds_alternative<Kind>(request.route->target)) {
     const std::string_view content_type = head.header("content-type");
     const bool has_body = head.content_length != 0u;
@@ -222,11 +234,11 @@ std::variant<http::Handler::TakeBody, Response> Api::on_head(const http::Request
           ErrorToken::UnsupportedMediaType,
           fmt::format("Content-Type: this call takes application/json, not {:.100}", content_type));
     }
-    return TakeBody{impl_->settings.api_body_bytes_max};
+    return TakeBody{impl_->settings.api_body_bytes_max, share};
   }
   std::optional<Response> refused = impl_->with.ingest.refuse(head, request.identity);
   if (refused) return *std::move(refused);
-  return TakeBody{impl_->settings.record_body_bytes_max};
+  return TakeBody{impl_->settings.record_body_bytes_max, share};
 }
 
 void Api::on_request(const http::RequestHead& head, http::Body body, http::Responder responder) {

@@ -1,12 +1,12 @@
 #pragma once
 // The one budget of bytes that all bodies in memory share, and the queue of those that wait for it.
 
-#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "base/mutex.h"
 #include "http/server.h"
@@ -20,21 +20,26 @@ class BudgetWaiter {
   virtual void on_lease(BodyLease lease) = 0;
 };
 
-// First come, first served, so that small bodies cannot starve a large one. A body larger than
-// the whole budget is admitted once no other is in memory.
+// First come, first served, so that small bodies cannot starve a large one; but a share that has
+// its quarter waits for itself alone. A body larger than all of it is admitted once no other is in
+// memory.
 // Threads: any.
 class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
  public:
-  explicit BodyBudget(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  explicit BodyBudget(std::uint64_t bytes_max)
+      : bytes_max_(bytes_max), share_bytes_max_(bytes_max / 4) {}
 
   // Nothing when there is no room or others wait already: then wait().
-  std::optional<BodyLease> try_take(std::uint64_t bytes);
-  // Goes before those that wait: what holds memory must be able to finish.
-  bool try_grow(BodyLease& lease, std::uint64_t bytes);
+  std::optional<BodyLease> try_take(std::uint64_t bytes, BodyShare share = kEveryones);
+  // Goes before those that wait: what holds memory must be able to finish. What is still being
+  // received grows within its share.
+  enum class Within : std::uint8_t { Share, Budget };
+  bool try_grow(BodyLease& lease, std::uint64_t bytes, Within bound);
 
   struct Wait {
     std::uint64_t bytes;
     std::uint64_t held = 0;  // by a lease that is to grow: goes to the head of the queue
+    BodyShare share = kEveryones;
     boost::asio::io_context::executor_type executor;
     std::weak_ptr<BudgetWaiter> waiter;  // expired: skipped
   };
@@ -44,21 +49,30 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
   // No loop is posted to any more once this has returned.
   void close();
 
-  std::uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+  std::uint64_t used() const;
 
  private:
   friend class BodyLease;
-  bool reserve(std::uint64_t bytes, std::uint64_t held);
-  void give_back(std::uint64_t bytes);
+  struct Queued {
+    std::int64_t place;
+    Wait wait;
+  };
+  bool has_room(std::uint64_t bytes, std::uint64_t held) const SLUICE_REQUIRES(mutex_);
+  bool share_has_room(BodyShare share, std::uint64_t bytes, std::uint64_t held) const
+      SLUICE_REQUIRES(mutex_);
+  void add(BodyShare share, std::uint64_t bytes) SLUICE_REQUIRES(mutex_);
+  void give_back(std::uint64_t bytes, BodyShare share);
   void admit_waiters() SLUICE_REQUIRES(mutex_);
+  std::deque<Queued>* next_queue() SLUICE_REQUIRES(mutex_);
 
   const std::uint64_t bytes_max_;
-  // Sequentially consistent, both: a waiter counts itself and then looks for room, a giver makes
-  // room and then looks for waiters, so one of them sees the other.
-  std::atomic<std::uint64_t> used_ = 0;
-  std::atomic<std::size_t> waiting_ = 0;
-  Mutex mutex_;
-  std::deque<Wait> waits_ SLUICE_GUARDED_BY(mutex_);
+  const std::uint64_t share_bytes_max_;
+  mutable Mutex mutex_;
+  std::uint64_t used_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<BodyShare, std::uint64_t> shares_ SLUICE_GUARDED_BY(mutex_);  // that hold any
+  std::unordered_map<BodyShare, std::deque<Queued>> waits_ SLUICE_GUARDED_BY(mutex_);
+  std::int64_t last_place_ SLUICE_GUARDED_BY(mutex_) = 0;
+  std::int64_t first_place_ SLUICE_GUARDED_BY(mutex_) = 0;
   bool closed_ SLUICE_GUARDED_BY(mutex_) = false;
 };
 

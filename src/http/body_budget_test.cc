@@ -14,9 +14,10 @@ struct FakeWaiter : BudgetWaiter {
 
 class BodyBudgetTest : public ::testing::Test {
  protected:
-  std::shared_ptr<FakeWaiter> wait(std::uint64_t bytes, std::uint64_t held = 0) {
+  std::shared_ptr<FakeWaiter> wait(std::uint64_t bytes, std::uint64_t held = 0,
+                                   BodyShare share = kEveryones) {
     auto waiter = std::make_shared<FakeWaiter>();
-    budget_->wait({bytes, held, loop_.get_executor(), waiter});
+    budget_->wait({bytes, held, share, loop_.get_executor(), waiter});
     return waiter;
   }
   void run() {
@@ -71,7 +72,7 @@ TEST_F(BodyBudgetTest, OneLargerThanAllIsAdmittedAlone) {
   auto large = budget_->try_take(1000);
   ASSERT_TRUE(large);
   EXPECT_FALSE(budget_->try_take(1));
-  EXPECT_TRUE(budget_->try_grow(*large, 1000));
+  EXPECT_TRUE(budget_->try_grow(*large, 1000, BodyBudget::Within::Share));
   EXPECT_EQ(budget_->used(), 2000u);
 }
 
@@ -93,7 +94,7 @@ TEST_F(BodyBudgetTest, WhatHoldsMemoryGrowsFirst) {
   auto growing = budget_->try_take(50);
   auto other = budget_->try_take(50);
   const auto newcomer = wait(30);
-  EXPECT_FALSE(budget_->try_grow(*growing, 50));
+  EXPECT_FALSE(budget_->try_grow(*growing, 50, BodyBudget::Within::Share));
   const auto more = wait(50, 50);
   other.reset();
   run();
@@ -118,6 +119,35 @@ TEST_F(BodyBudgetTest, WhoIsGoneBlocksNobodyAndKeepsNothing) {
   run();
   EXPECT_EQ(last->leases.size(), 1u);
   EXPECT_EQ(budget_->used(), 100u);
+}
+
+// A few slow bodies of one organisation once held up all the others'.
+TEST_F(BodyBudgetTest, AShareThatHasItsQuarterHoldsUpItselfAlone) {
+  auto slow = budget_->try_take(20, 1);
+  ASSERT_TRUE(slow);
+  EXPECT_FALSE(budget_->try_take(10, 1));
+  const auto own = wait(10, 0, 1);
+  const auto other = wait(10, 0, 2);
+  const auto everyones = wait(50);
+  run();
+  EXPECT_TRUE(own->leases.empty());
+  EXPECT_EQ(other->leases.size(), 1u);
+  EXPECT_EQ(everyones->leases.size(), 1u);
+  slow.reset();
+  run();
+  EXPECT_EQ(own->leases.size(), 1u);
+}
+
+TEST_F(BodyBudgetTest, WithinItsShareABodyGrowsAndBeyondOnlyWhatItBecomes) {
+  auto body = budget_->try_take(20, 1);
+  auto other = budget_->try_take(5, 1);
+  EXPECT_FALSE(budget_->try_grow(*body, 10, BodyBudget::Within::Share));
+  EXPECT_TRUE(body->try_grow(10));
+  other.reset();
+  EXPECT_TRUE(budget_->try_grow(*body, 60, BodyBudget::Within::Share)) << "alone in its share";
+  body.reset();
+  EXPECT_EQ(budget_->used(), 0u);
+  EXPECT_TRUE(budget_->try_take(60, 1)) << "one larger than the share, alone in it";
 }
 
 TEST_F(BodyBudgetTest, NothingIsPostedOnceClosed) {

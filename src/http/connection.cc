@@ -149,6 +149,7 @@ class ClientConnection final : public Connection,
   RequestHead head_;
 
   BodyLease lease_;
+  BodyShare body_share_ = kEveryones;
   std::unique_ptr<char[]> body_;
   std::uint64_t body_bytes_ = 0;
   std::uint64_t body_capacity_ = 0;
@@ -289,6 +290,7 @@ void ClientConnection::on_head_complete() {
   if (!body_announced) return deliver();
 
   body_bytes_max_ = std::get<Handler::TakeBody>(decision).bytes_max;
+  body_share_ = std::get<Handler::TakeBody>(decision).share;
   parser_->body_limit(body_bytes_max_);
   body_began_ms_ = loop_.deadline_ms(0);
   deadline_ms_ = body_deadline();
@@ -351,11 +353,11 @@ void ClientConnection::reserve_body(std::uint64_t bytes) {
   const std::uint64_t more = bytes - body_capacity_;
   body_capacity_wanted_ = bytes;
   if (body_capacity_ > 0) {
-    if (budget.try_grow(lease_, more)) return on_body_memory();
+    if (budget.try_grow(lease_, more, BodyBudget::Within::Share)) return on_body_memory();
     // Two that hold memory may wait for each other: this ends it.
     deadline_ms_ = idle_deadline();
   } else {
-    if (auto lease = budget.try_take(more)) {
+    if (auto lease = budget.try_take(more, body_share_)) {
       lease_ = std::move(*lease);
       return on_body_memory();
     }
@@ -364,6 +366,7 @@ void ClientConnection::reserve_body(std::uint64_t bytes) {
   phase_ = Phase::Memory;
   budget.wait({.bytes = more,
                .held = body_capacity_,
+               .share = body_share_,
                .executor = executor_,
                .waiter = std::weak_ptr<BudgetWaiter>(shared_from_this())});
 }

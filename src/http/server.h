@@ -67,10 +67,14 @@ struct RequestHead {
 // A share of Limits::body_bytes_in_memory_max, given back on destruction: on any thread, after the
 // server too.
 class BodyBudget;
+// Whose bodies they are: together they take at most a quarter of that limit, so that whoever sends
+// slowly holds up himself alone. kEveryones: without that bound.
+using BodyShare = std::uint64_t;
+inline constexpr BodyShare kEveryones = 0;
 class BodyLease {
  public:
   BodyLease() = default;
-  BodyLease(std::shared_ptr<BodyBudget> budget, std::uint64_t bytes);
+  BodyLease(std::shared_ptr<BodyBudget> budget, std::uint64_t bytes, BodyShare share);
   BodyLease(BodyLease&& other) noexcept;
   BodyLease& operator=(BodyLease&& other) noexcept;
   ~BodyLease();
@@ -84,6 +88,7 @@ class BodyLease {
   friend class BodyBudget;
   std::shared_ptr<BodyBudget> budget_;
   std::uint64_t bytes_ = 0;
+  BodyShare share_ = kEveryones;
 };
 
 // A request's body, with kPadding readable bytes behind it. Mutable by its owner, who may destroy
@@ -149,6 +154,7 @@ class Handler {
  public:
   struct TakeBody {
     std::uint64_t bytes_max;  // larger: 413 through refusal()
+    BodyShare share = kEveryones;
   };
   virtual ~Handler() = default;
   // Looks at the head before any byte of the body is read: an answer refuses the request (the
