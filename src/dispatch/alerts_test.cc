@@ -207,11 +207,11 @@ TEST_F(AlertsTest, NorAfterACrash) {
 }
 
 TEST_F(AlertsTest, NorWithAFilter) {
-  script.options.settings.filter = only_types({1, 2});
-  script.log.store(kOrganisation, Kind::Event, {"1", "3", "!5", "2", "!5"});
+  script.options.settings.filter = only_types({1, 2, 10'001});
+  script.log.store(kOrganisation, Kind::Event, {"1", "3", "!5", "2", "!6", "!5"});
   script.begin();
   script.frozen();
-  EXPECT_EQ(script.sent_records(), "12");
+  EXPECT_EQ(script.sent_records(), "12!");
 }
 
 }  // namespace

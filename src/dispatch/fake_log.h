@@ -39,6 +39,7 @@ inline std::shared_ptr<const recordlog::Chunk> make_chunk(OrganisationId organis
       const StreamId about{static_cast<std::uint64_t>(record[1] - '0')};
       columns.own_alert = 1;
       columns.id = alert_id(about, AlertKind::Error, 0);
+      columns.type_id = event_type_of(AlertKind::Error);
     }
   }
   auto* chunk = new recordlog::Chunk;
