@@ -7,6 +7,7 @@
 #include "recordlog/inspect.h"
 #include "recordlog/local/format.h"
 #include "recordlog/local/log_test_support.h"
+#include "recordlog/local/partition_files.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -281,6 +282,28 @@ TEST_F(DamageTest, AnyChangedByteCostsNoMoreThanItsChunk) {
       ASSERT_TRUE(log.append(kAcme, 6, 1));
     }
   }
+}
+
+TEST_F(DamageTest, TheOnlySegmentIsMissedWhenItIsGone) {
+  fill();
+  log_.close();  // writes the mark
+  ASSERT_TRUE(disk_.remove(segment(1)));
+  ASSERT_TRUE(log_.open());
+  ASSERT_FALSE(log_->health());
+  EXPECT_NE(log_->health().error().message.find("missing"), std::string::npos);
+  ASSERT_TRUE(log_.append(kAcme, 100, 1));
+}
+
+TEST_F(DamageTest, ButNotWhenRetentionTookIt) {
+  fill();
+  log_.close();
+  NextOffsets noted;
+  noted[kAcme] = noted[kBolt] = Offset{50};
+  ASSERT_TRUE(write_next_offsets(disk_, "/log/p0", noted));
+  ASSERT_TRUE(disk_.remove(segment(1)));
+  ASSERT_TRUE(log_.open());
+  EXPECT_TRUE(log_->health());
+  EXPECT_EQ(log_->end(kAcme), Offset{50});
 }
 
 }  // namespace

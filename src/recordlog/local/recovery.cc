@@ -109,9 +109,10 @@ Result<RecoveredPartition> PartitionRecovery::run() {
     }
   }
   if (mark_ && mark_->sequence >= result_.next_sequence) {
-    // Without any segment, retention has deleted what the mark speaks of.
-    if (!sequences->empty()) {
-      auto done = account_missing(result_.next_sequence, mark_->sequence + 1);
+    // Without any segment, retention has deleted what the mark speaks of, and noted the offsets.
+    if (!sequences->empty() || result_.noted_offsets.empty()) {
+      const std::uint64_t first = sequences->empty() ? mark_->sequence : result_.next_sequence;
+      auto done = account_missing(first, mark_->sequence + 1);
       if (!done) return done.error();
     }
     result_.next_sequence = mark_->sequence + 1;
