@@ -1,25 +1,22 @@
 #include "signing/settings.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/assert.h"
 #include "base/base64.h"
+#include "signing/ed25519.h"
 
 namespace sluice::signing {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kSymmetricPrefix = "whsec_";
-constexpr std::string_view kEd25519Prefix = "whsk_";
 constexpr std::size_t kSymmetricBytesMin = 24;  // the specification's bounds
 constexpr std::size_t kSymmetricBytesMax = 64;
-constexpr std::size_t kSeedBytes = 32;
 
 Error invalid(std::string message) { return {ErrorCode::InvalidArgument, std::move(message)}; }
 
@@ -62,15 +59,7 @@ std::optional<std::string> from_base64_padded_or_not(std::string_view text) {
 
 // What libsodium and Go call a private key is the seed and the public key behind it.
 bool is_pair(std::string_view bytes) {
-  const auto* seed = reinterpret_cast<const unsigned char*>(bytes.data());
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed, kSeedBytes), &EVP_PKEY_free);
-  std::string derived(kSeedBytes, '\0');
-  std::size_t size = derived.size();
-  return key != nullptr &&
-         EVP_PKEY_get_raw_public_key(key.get(), reinterpret_cast<unsigned char*>(derived.data()),
-                                     &size) == 1 &&
-         bytes.substr(kSeedBytes) == derived;
+  return bytes.substr(kEd25519KeyBytes) == ed25519_public_key(bytes.substr(0, kEd25519KeyBytes));
 }
 
 Result<std::string> read_text(const json& signing, const char* name) {
@@ -111,11 +100,11 @@ bool Settings::has(Scheme scheme) const {
 
 Result<WebhookKey> read_webhook_key(std::string_view secret) {
   const bool symmetric = secret.starts_with(kSymmetricPrefix);
-  if (!symmetric && !secret.starts_with(kEd25519Prefix)) {
+  if (!symmetric && !secret.starts_with(kPrivatePrefix)) {
     return invalid("must be whsec_ and base64 (HMAC), or whsk_ and base64 (ed25519)");
   }
   const std::string_view text =
-      secret.substr(symmetric ? kSymmetricPrefix.size() : kEd25519Prefix.size());
+      secret.substr(symmetric ? kSymmetricPrefix.size() : kPrivatePrefix.size());
   std::optional<std::string> bytes = from_base64_padded_or_not(text);
   if (!bytes) return invalid("has no base64 behind its prefix");
   if (symmetric) {
@@ -125,15 +114,26 @@ Result<WebhookKey> read_webhook_key(std::string_view secret) {
     }
     return WebhookKey{WebhookKey::Kind::Symmetric, *std::move(bytes)};
   }
-  if (bytes->size() == 2 * kSeedBytes && !is_pair(*bytes)) {
+  if (bytes->size() == 2 * kEd25519KeyBytes && !is_pair(*bytes)) {
     return invalid("has a public key in it that is not the private one's");
   }
-  if (bytes->size() != kSeedBytes && bytes->size() != 2 * kSeedBytes) {
+  if (bytes->size() != kEd25519KeyBytes && bytes->size() != 2 * kEd25519KeyBytes) {
     return invalid(fmt::format("must stand for an ed25519 key: {} bytes, or {} with the public key",
-                               kSeedBytes, 2 * kSeedBytes));
+                               kEd25519KeyBytes, 2 * kEd25519KeyBytes));
   }
-  bytes->resize(kSeedBytes);
+  bytes->resize(kEd25519KeyBytes);
   return WebhookKey{WebhookKey::Kind::Ed25519, *std::move(bytes)};
+}
+
+Result<std::string> read_webhook_public_key(std::string_view secret) {
+  SLUICE_ASSERT(secret.starts_with(kPublicPrefix));
+  std::optional<std::string> bytes = from_base64_padded_or_not(secret.substr(kPublicPrefix.size()));
+  if (!bytes) return invalid("has no base64 behind its prefix");
+  if (bytes->size() != kEd25519KeyBytes) {
+    return invalid(fmt::format("must stand for a public ed25519 key: {} bytes, not {}",
+                               kEd25519KeyBytes, bytes->size()));
+  }
+  return *std::move(bytes);
 }
 
 Uses uses_of(const json& scheme) {

@@ -40,6 +40,11 @@ Uses uses_of(const nlohmann::json& scheme);
 // InvalidArgument: "destination.signing.<property>: ...", without the secret.
 Result<Settings> read_settings(const nlohmann::json& signing);
 
+// What keys of Standard Webhooks begin with; base64 stands behind it.
+inline constexpr std::string_view kSymmetricPrefix = "whsec_";
+inline constexpr std::string_view kPrivatePrefix = "whsk_";
+inline constexpr std::string_view kPublicPrefix = "whpk_";
+
 // A secret of Standard Webhooks: the key of an HMAC, or the seed of an ed25519 key.
 struct WebhookKey {
   enum class Kind : std::uint8_t { Symmetric, Ed25519 };
@@ -48,5 +53,9 @@ struct WebhookKey {
 };
 // InvalidArgument: what is wrong with `secret`, without it.
 Result<WebhookKey> read_webhook_key(std::string_view secret);
+
+// The receiver's half of an ed25519 key; `secret` begins with kPublicPrefix. InvalidArgument: what
+// is wrong with it.
+Result<std::string> read_webhook_public_key(std::string_view secret);
 
 }  // namespace sluice::signing

@@ -1,16 +1,15 @@
 #include "signing/signer.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/assert.h"
 #include "base/base64.h"
+#include "signing/ed25519.h"
 
 namespace sluice::signing {
 namespace {
@@ -19,32 +18,11 @@ using nlohmann::ordered_json;
 
 constexpr std::int64_t kDtSeconds = 3600;  // from iat to exp
 
-// ed25519 wants the text in one piece.
-std::string sign_ed25519(const std::string& seed, std::string_view head, Body body) {
-  std::string text(head);
-  for (const std::string_view part : body) text += part;
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr,
-                                   reinterpret_cast<const unsigned char*>(seed.data()),
-                                   seed.size()),
-      &EVP_PKEY_free);
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
-                                                                        &EVP_MD_CTX_free);
-  std::string signature(64, '\0');
-  std::size_t size = signature.size();
-  SLUICE_ASSERT(key != nullptr && context != nullptr &&
-                EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-                EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()),
-                               &size, reinterpret_cast<const unsigned char*>(text.data()),
-                               text.size()) == 1);
-  return signature;
-}
-
 std::string webhook_signature(const WebhookKey& key, std::string_view head, Body body) {
   if (key.kind == WebhookKey::Kind::Symmetric) {
     return "v1," + base64(hmac_sha256(key.bytes, head, body));
   }
-  return "v1a," + base64(sign_ed25519(key.bytes, head, body));
+  return "v1a," + base64(ed25519_sign(key.bytes, head, body));
 }
 
 // 20 characters like the vendor's: 12 bytes, of which the first four are the time.
