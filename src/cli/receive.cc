@@ -2,6 +2,7 @@
 #include <simdjson.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <charconv>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/duration.h"
 #include "base/io_threads.h"
 #include "base/metrics.h"
@@ -20,6 +22,7 @@
 #include "cli/delivery_ledger.h"
 #include "cli/signals.h"
 #include "http/server.h"
+#include "signing/verifier.h"
 #include "simulate/random.h"
 
 namespace sluice::cli {
@@ -27,9 +30,12 @@ namespace {
 
 constexpr std::uint64_t kBodyBytesMax = 256 << 20;
 constexpr std::uint32_t kStopDeadlineMs = 2000;
+constexpr int kUnauthorized = 401;
 
 struct ReceiveOptions {
   std::string listen = "127.0.0.1:9000";
+  bool verify = false;
+  std::string secret;  // if `verify`; "" is none that was forgotten
   int status = 200;
   std::string delay = "0s";
   double fail_rate = 0;
@@ -67,11 +73,34 @@ std::optional<Arrival> read_headers(const http::RequestHead& head) {
   return arrival;
 }
 
+struct SignatureCounts {
+  std::uint64_t valid = 0;
+  std::uint64_t missing = 0;
+  std::uint64_t wrong = 0;
+  std::uint64_t out_of_time = 0;
+  bool all_valid() const { return missing + wrong + out_of_time == 0; }
+
+  void add(signing::Verdict verdict) {
+    switch (verdict) {
+      case signing::Verdict::Valid: ++valid; return;
+      case signing::Verdict::Missing: ++missing; return;
+      case signing::Verdict::Wrong: ++wrong; return;
+      case signing::Verdict::OutOfTime: ++out_of_time; return;
+    }
+  }
+};
+
 // Lives on the one I/O thread.
 class Receiver final : public http::Handler {
  public:
-  Receiver(const ReceiveOptions& options, std::chrono::milliseconds delay, IoThreads& threads)
-      : options_(options), delay_(delay), threads_(threads), random_(options.seed) {}
+  // Without a verifier nothing is said of signatures.
+  Receiver(const ReceiveOptions& options, std::chrono::milliseconds delay,
+           std::optional<signing::Verifier> verifier, IoThreads& threads)
+      : options_(options),
+        delay_(delay),
+        verifier_(std::move(verifier)),
+        threads_(threads),
+        random_(options.seed) {}
 
   // Takes up an earlier ledger file, if there is one, and appends to it from now on.
   Result<void> open_ledger() {
@@ -95,8 +124,7 @@ class Receiver final : public http::Handler {
 
   void on_request(const http::RequestHead& head, http::Body body,
                   http::Responder responder) override {
-    const int status = choose_status();
-    look_at(head, body, status);
+    const int status = receive(head, body);
     http::Response response;
     response.status = status;
     response.body = "{}";
@@ -142,12 +170,12 @@ class Receiver final : public http::Handler {
         static_cast<double>(bytes_) / 1e6, static_cast<unsigned long long>(totals.refused),
         static_cast<unsigned long long>(totals.repeats),
         static_cast<unsigned long long>(unmarked_));
-    std::printf("%llu gaps, %llu out of order, %llu changed bodies, %llu inconsistent\n",
+    std::printf("%llu gaps, %llu out of order, %llu changed bodies, %llu inconsistent%s\n",
                 static_cast<unsigned long long>(totals.gaps),
                 static_cast<unsigned long long>(totals.out_of_order),
                 static_cast<unsigned long long>(totals.changed_bodies),
-                static_cast<unsigned long long>(totals.inconsistent));
-    return totals.violations() == 0 && !ledger_failed_ ? 0 : 1;
+                static_cast<unsigned long long>(totals.inconsistent), signatures_text().c_str());
+    return totals.violations() == 0 && signatures_.all_valid() && !ledger_failed_ ? 0 : 1;
   }
 
  private:
@@ -175,15 +203,62 @@ class Receiver final : public http::Handler {
     return fail ? 503 : options_.status;
   }
 
-  void look_at(const http::RequestHead& head, http::Body& body, int status) {
+  std::string signatures_text() const {
+    if (!verifier_) return "";
+    return fmt::format("; signatures: {} valid, {} missing, {} wrong, {} out of time",
+                       signatures_.valid, signatures_.missing, signatures_.wrong,
+                       signatures_.out_of_time);
+  }
+
+  // Returns the status to answer.
+  int receive(const http::RequestHead& head, http::Body& body) {
     bytes_ += body.size();
+    const int status = choose_status();
+    if (!verifier_) {
+      look_at(head, body, status, "");
+      return status;
+    }
+    const signing::Verification verification = verify(head, body);
+    signatures_.add(verification.verdict);
+    if (verification.verdict == signing::Verdict::Valid) {
+      look_at(head, body, status, ", " + verification.text);
+      return status;
+    }
+    refuse(head, body, verification.text);
+    return kUnauthorized;
+  }
+
+  signing::Verification verify(const http::RequestHead& head, const http::Body& body) const {
+    const std::array<std::string_view, 1> parts = {body.view()};
+    return verifier_->verify({.webhook_id = head.header("webhook-id"),
+                              .webhook_timestamp = head.header("webhook-timestamp"),
+                              .webhook_signature = head.header("webhook-signature"),
+                              .dt_signature = head.header("X-Dt-Signature"),
+                              .body = parts},
+                             SystemClock{}.now());
+  }
+
+  // The ledger learns nothing of it: anybody may have written what it says.
+  void refuse(const http::RequestHead& head, const http::Body& body, const std::string& why) {
+    const auto arrival = read_headers(head);
+    const std::string from = arrival ? fmt::format("stream {} offsets {}-{}", arrival->stream,
+                                                   arrival->first, arrival->last)
+                                     : fmt::format("{} {}", head.method, head.path);
+    const std::string line =
+        fmt::format("{}: {} bytes -> {}, {}", from, body.size(), kUnauthorized, why);
+    std::fprintf(stderr, "%s\n", line.c_str());
+    say(line);
+  }
+
+  void look_at(const http::RequestHead& head, http::Body& body, int status,
+               const std::string& signature) {
     const BodyHash hash = hash_body(body.view());
     const std::uint64_t records = count_records(body);
     auto arrival = read_headers(head);
     if (!arrival) {
       ++unmarked_;
-      say(fmt::format("{} {}: {} records, {} bytes, without a stream's headers -> {}", head.method,
-                      head.path, records, body.size(), status));
+      say(fmt::format("{} {}: {} records, {} bytes, without a stream's headers -> {}{}",
+                      head.method, head.path, records, body.size(), status, signature));
       return;
     }
     arrival->records = records;
@@ -191,9 +266,9 @@ class Receiver final : public http::Handler {
     arrival->accepted = status >= 200 && status < 300;
     const Finding finding = ledger_.note(*arrival);
     const std::string line =
-        fmt::format("stream {} offsets {}-{}: {} records, {} bytes, attempt {} -> {}, {}",
+        fmt::format("stream {} offsets {}-{}: {} records, {} bytes, attempt {} -> {}, {}{}",
                     arrival->stream, arrival->first, arrival->last, records, body.size(),
-                    arrival->attempt, status, finding.text);
+                    arrival->attempt, status, finding.text, signature);
     if (is_violation(finding.verdict)) std::fprintf(stderr, "%s\n", line.c_str());
     say(line);
     if (arrival->accepted) keep(*arrival);
@@ -247,6 +322,8 @@ class Receiver final : public http::Handler {
 
   const ReceiveOptions& options_;
   std::chrono::milliseconds delay_;
+  const std::optional<signing::Verifier> verifier_;
+  SignatureCounts signatures_;
   IoThreads& threads_;
   simulate::Random random_;
   std::map<std::uint64_t, Pending> pending_;
@@ -264,13 +341,25 @@ int fail(const Error& error, int status) {
   return status;
 }
 
+Result<std::optional<signing::Verifier>> make_verifier(const ReceiveOptions& options) {
+  if (!options.verify) return std::optional<signing::Verifier>();
+  auto verifier = signing::Verifier::create(options.secret);
+  if (verifier) return std::optional(*std::move(verifier));
+  return Error{verifier.error().code,
+               fmt::format("--secret {}: give it the stream's destination.signing.secret, or the "
+                           "public half (whpk_) of a whsk_ one",
+                           verifier.error().message)};
+}
+
 int run_receive(const ReceiveOptions& options) {
   StopSignals signals;  // before any thread exists: they inherit the mask
   const auto delay = parse_duration(options.delay);
   if (!delay) return fail(delay.error(), 2);
+  auto verifier = make_verifier(options);
+  if (!verifier) return fail(verifier.error(), 2);
   Metrics metrics;
   IoThreads threads(1);
-  Receiver receiver(options, *delay, threads);
+  Receiver receiver(options, *delay, *std::move(verifier), threads);
   if (auto opened = receiver.open_ledger(); !opened) return fail(opened.error(), 1);
   http::Settings settings;
   settings.address = options.listen;
@@ -295,11 +384,19 @@ void add_receive(CLI::App& app, int& exit_status) {
   CLI::App* command = app.add_subcommand(
       "receive",
       "A receiver to try things with: reports what arrives, and whether anything is "
-      "missing, repeated, changed or out of order");
+      "missing, repeated, changed, out of order or wrongly signed");
   auto options = std::make_shared<ReceiveOptions>();
   command->add_option("--listen", options->listen, "Address; port 0 takes a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  const CLI::Option* secret =
+      command
+          ->add_option("--secret", options->secret,
+                       "The stream's signing secret: verify each request with it, and answer 401 "
+                       "where that fails. whsec_..., whsk_... or its public half whpk_... is for "
+                       "standard-webhooks, anything else for dt. dt-asymmetric has no secret and "
+                       "is not verified")
+          ->type_name("SECRET");
   command->add_option("--status", options->status, "Answer this")
       ->check(CLI::Range(200, 599))
       ->capture_default_str();
@@ -317,7 +414,10 @@ void add_receive(CLI::App& app, int& exit_status) {
                    "Append a line for each accepted delivery: stream first last records hash "
                    "webhook-id previous attempt. A receiver started again with it goes on from it")
       ->type_name("FILE");
-  command->callback([options, &exit_status] { exit_status = run_receive(*options); });
+  command->callback([options, secret, &exit_status] {
+    options->verify = secret->count() > 0;
+    exit_status = run_receive(*options);
+  });
 }
 
 }  // namespace sluice::cli
