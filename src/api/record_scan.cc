@@ -6,8 +6,8 @@
 #include <charconv>
 
 #include "api/stream_json.h"
+#include "base/timestamp.h"
 #include "catalog/catalog.h"
-#include "ingest/timestamp.h"
 
 namespace sluice::api {
 
@@ -28,7 +28,7 @@ std::optional<Place> parse_place(std::string_view text) {
   if (error == std::errc() && stop == end) {
     return offset <= catalog::kIdMax ? std::optional<Place>(Offset{offset}) : std::nullopt;
   }
-  const std::optional<std::int64_t> time = ingest::parse_timestamp(text);
+  const std::optional<std::int64_t> time = parse_timestamp(text);
   return time ? std::optional<Place>(WallTime{*time}) : std::nullopt;
 }
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "ingest/timestamp.h"
+#include "base/timestamp.h"
 
 namespace sluice::api {
 namespace {
@@ -19,8 +19,7 @@ void parse_start(const json& body, WallTime now, NewStream& draft, Faults& fault
   const json* from = find(body, "start_from");
   if (from == nullptr || from->is_null()) return;
   const std::optional<std::int64_t> time =
-      from->is_string() ? ingest::parse_timestamp(from->get_ref<const std::string&>())
-                        : std::nullopt;
+      from->is_string() ? parse_timestamp(from->get_ref<const std::string&>()) : std::nullopt;
   if (!time) return faults.add("start_from", R"(must be a time such as "2026-11-21T20:00:00Z")");
   if (*time > now.ms) return faults.add("start_from", "lies in the future");
   if (draft.stream.historic) {

@@ -9,7 +9,7 @@
 #include "api/schema.h"
 #include "api/stream_fields.h"
 #include "api/stream_json.h"
-#include "ingest/timestamp.h"
+#include "base/timestamp.h"
 #include "signing/settings.h"
 
 namespace sluice::api {
@@ -33,8 +33,7 @@ void parse_until(json& signing, WallTime now, Faults& faults) {
     return;
   }
   const std::optional<std::int64_t> time =
-      given->is_string() ? ingest::parse_timestamp(given->get_ref<const std::string&>())
-                         : std::nullopt;
+      given->is_string() ? parse_timestamp(given->get_ref<const std::string&>()) : std::nullopt;
   if (!time) {
     return faults.add(fmt::format("{}.{}", kPath, kUntil),
                       R"(must be a time such as "2026-11-21T20:00:00Z")");

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/timestamp.h"
 #include "ingest/json_text.h"
-#include "ingest/timestamp.h"
 
 namespace sluice::ingest {
 

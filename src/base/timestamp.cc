@@ -1,8 +1,8 @@
-#include "ingest/timestamp.h"
+#include "base/timestamp.h"
 
 #include <algorithm>
 
-namespace sluice::ingest {
+namespace sluice {
 namespace {
 
 // Reads digits at fixed places; whether all of them were digits is asked once, at the end.
@@ -96,4 +96,4 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text) {
   return (minutes * 60 + second) * 1000 + *ms;
 }
 
-}  // namespace sluice::ingest
+}  // namespace sluice

@@ -3,7 +3,7 @@
 #include <optional>
 #include <string_view>
 
-namespace sluice::ingest {
+namespace sluice {
 
 // Milliseconds since the epoch of `YYYY-MM-DD`, `T` or one blank, `HH:MM:SS`, then optionally a
 // point and 1 to 9 digits, then optionally a zone: `Z`, `+HHMM` or `+HH:MM` (either sign); without
@@ -12,4 +12,4 @@ namespace sluice::ingest {
 // of these forms.
 std::optional<std::int64_t> parse_timestamp(std::string_view text);
 
-}  // namespace sluice::ingest
+}  // namespace sluice

@@ -1,4 +1,4 @@
-#include "ingest/timestamp.h"
+#include "base/timestamp.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 
 #include <random>
 
-namespace sluice::ingest {
+namespace sluice {
 namespace {
 
 constexpr std::int64_t kNoon = 1'582'977'600'000;  // 2020-02-29T12:00:00Z
@@ -105,4 +105,4 @@ TEST(Timestamp, AgreesWithTheSystemsCalendar) {
 }
 
 }  // namespace
-}  // namespace sluice::ingest
+}  // namespace sluice
