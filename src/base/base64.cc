@@ -23,12 +23,18 @@ constexpr std::array<signed char, 256> kValues = make_values();
 
 }  // namespace
 
-std::string base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3) + 1, '\0');  // it writes a zero behind
-  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+void append_base64(std::string& to, std::string_view bytes) {
+  const std::size_t before = to.size();
+  to.resize(before + 4 * ((bytes.size() + 2) / 3) + 1);  // it writes a zero behind
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(to.data() + before),
                   reinterpret_cast<const unsigned char*>(bytes.data()),
                   static_cast<int>(bytes.size()));
-  text.pop_back();
+  to.pop_back();
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text;
+  append_base64(text, bytes);
   return text;
 }
 

@@ -9,6 +9,7 @@
 namespace sluice {
 
 std::string base64(std::string_view bytes);  // with padding
+void append_base64(std::string& to, std::string_view bytes);
 std::optional<std::string> from_base64(std::string_view text);
 
 std::string base64url(std::string_view bytes);  // without padding

@@ -39,7 +39,9 @@ struct RawEntry {
   std::uint32_t cut_records;
   std::uint32_t unused;
   std::uint64_t parked;
-  std::uint8_t reserved[16];
+  std::uint32_t usage_stored_s;
+  std::uint32_t event_stored_s;
+  std::uint8_t reserved[8];
 };
 static_assert(sizeof(RawEntry) == kChecksumAt);
 
@@ -79,6 +81,8 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence) {
       .cut_records = entry.cut_records,
       .unused = 0,
       .parked = entry.parked,
+      .usage_stored_s = entry.usage_stored_s,
+      .event_stored_s = entry.event_stored_s,
       .reserved = {},
   };
   JournalSlot slot;
@@ -115,6 +119,8 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
   entry.cut_delivered = raw.cut_delivered;
   entry.cut_records = raw.cut_records;
   entry.parked = raw.parked;
+  entry.usage_stored_s = raw.usage_stored_s;
+  entry.event_stored_s = raw.event_stored_s;
   return entry;
 }
 

@@ -39,6 +39,8 @@ struct JournalEntry {
   // Not 0: after "too large" batches have at most so many records, until enough were delivered.
   std::uint32_t cut_records = 0;
   std::uint16_t cut_delivered = 0;
+  std::uint32_t usage_stored_s = 0;  // RecordBatch::delivered_stored of the next batch
+  std::uint32_t event_stored_s = 0;
   friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
 };
 

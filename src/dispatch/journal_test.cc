@@ -97,6 +97,8 @@ TEST(JournalEntryBytes, EveryMemberComesBack) {
   entry.misconfigured_in_a_row = 6;
   entry.cut_records = 7;
   entry.cut_delivered = 8;
+  entry.usage_stored_s = 11;
+  entry.event_stored_s = 12;
   EXPECT_EQ(decode(encode(entry, 1), 1), entry);
   entry.previous.reset();
   EXPECT_EQ(decode(encode(entry, 1), 1), entry);

@@ -59,6 +59,7 @@ StreamMachine::StreamMachine(Options options, Start start)
 void StreamMachine::take_over(const JournalEntry& entry) {
   cursor_ = read_at_ = entry.cursor;
   previous_ = entry.previous;
+  delivered_stored_ = {entry.usage_stored_s, entry.event_stored_s};
   delivered_ = entry.delivered;
   dropped_ = entry.dropped;
   parked_ = entry.parked;
@@ -311,7 +312,7 @@ void StreamMachine::forget_gathered() {
 
 SteadyTime StreamMachine::linger_over() const {
   SLUICE_ASSERT(sendable_since_.has_value());
-  return *sendable_since_ + settings_.delivery.linger;
+  return *sendable_since_ + settings_.limits.linger.value_or(settings_.delivery.linger);
 }
 
 SteadyTime StreamMachine::interval_over() const {
@@ -415,6 +416,7 @@ void StreamMachine::attempt(SteadyTime now) {
     records.webhook_id = fmt::format("{}-{}-{}-{}", options_.stream.value(), revision_,
                                      records.first.value(), records.last.value());
     records.previous = previous_;
+    records.delivered_stored = delivered_stored_;
     last_begin_ = now;
   }
   records.attempt = ++head_->attempts;
@@ -482,6 +484,8 @@ JournalEntry StreamMachine::entry() const {
   entry.cursor = cursor_;
   entry.revision = revision_;
   entry.previous = previous_;
+  entry.usage_stored_s = delivered_stored_.usage_s;
+  entry.event_stored_s = delivered_stored_.event_s;
   entry.delivered = delivered_;
   entry.aged_out = losses_.aged_out;
   entry.damaged = losses_.damaged;

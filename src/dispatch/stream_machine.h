@@ -254,6 +254,7 @@ class StreamMachine {
   // What is settled: everything before cursor_.
   Offset cursor_;
   std::optional<Offset> previous_;
+  connectors::FirstStored delivered_stored_;
   std::uint64_t delivered_ = 0;
   std::uint64_t dropped_ = 0;
   std::uint64_t parked_ = 0;

@@ -388,6 +388,8 @@ JournalEntry boundary_10_to_12() {
   entry.records = 3;
   entry.previous = Offset{9};
   entry.delivered = 10;
+  entry.usage_stored_s = 5;
+  entry.event_stored_s = 6;
   entry.render_revision = 1;
   return entry;
 }
@@ -400,6 +402,7 @@ TEST(StreamMachineStart, FrozenBatchGoesAgainAsItWas) {
   EXPECT_EQ(*s.freezing, boundary_10_to_12());
   EXPECT_EQ(s.frozen(), "send 5-1-10-12 #1");
   EXPECT_EQ(s.batch().previous, Offset{9});
+  EXPECT_EQ(s.batch().delivered_stored, (connectors::FirstStored{5, 6}));
   EXPECT_EQ(s.batch().records, 3u);
   EXPECT_EQ(s.delivered(), "send 5-1-13-22 #1");
   EXPECT_EQ(s.machine->delivered(), 13u);

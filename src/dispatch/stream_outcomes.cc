@@ -96,6 +96,9 @@ void StreamMachine::succeeded(SteadyTime now) {
 // What was delivered also shows how large a batch may be.
 void StreamMachine::note_delivered(std::uint32_t records) {
   delivered_ += records;
+  const connectors::FirstStored first = connectors::first_stored(head_->records.runs, records);
+  if (first.usage_s != 0) delivered_stored_.usage_s = first.usage_s;
+  if (first.event_s != 0) delivered_stored_.event_s = first.event_s;
   if (counts_.cut_records == 0) return;
   counts_.cut_records = std::max(counts_.cut_records, records);
   if (++counts_.cut_delivered >= kCutGrowsAfter) {

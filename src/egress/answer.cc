@@ -12,7 +12,6 @@ namespace {
 
 namespace http = boost::beast::http;
 
-constexpr std::size_t kBodyBytesMax = 64 * kKiB;
 constexpr std::size_t kHeadBytesMax = 64 * kKiB;
 constexpr std::size_t kBareStatusLineBytes = std::string_view("HTTP/1.1 200").size();
 
@@ -23,8 +22,8 @@ struct AnswerReader::Parser final : http::basic_parser<false> {
   using string_view = boost::beast::string_view;
   using verb = http::verb;
 
-  Parser(HttpResponse& response_in, const Clock& clock_in, bool bodyless)
-      : response(response_in), clock(clock_in) {
+  Parser(HttpResponse& response_in, const Clock& clock_in, bool bodyless, std::size_t body_max)
+      : response(response_in), clock(clock_in), body_bytes_max(body_max) {
     header_limit(kHeadBytesMax);
     body_limit(boost::none);  // take_body() keeps it small
     eager(true);
@@ -33,7 +32,7 @@ struct AnswerReader::Parser final : http::basic_parser<false> {
 
   bool informational() const { return got_some() && final_status == 0; }
   std::size_t take_body(string_view bytes) {
-    const std::size_t room = kBodyBytesMax - response.body.size();
+    const std::size_t room = body_bytes_max - response.body.size();
     response.body.append(bytes.data(), std::min(bytes.size(), room));
     body_full = bytes.size() > room;
     return bytes.size();
@@ -63,16 +62,20 @@ struct AnswerReader::Parser final : http::basic_parser<false> {
 
   HttpResponse& response;
   const Clock& clock;
+  const std::size_t body_bytes_max;
   int final_status = 0;
   bool body_full = false;
 };
 
-AnswerReader::AnswerReader(To to, const Clock& clock) : to_(to), clock_(clock) { next_parser(); }
+AnswerReader::AnswerReader(To to, const Clock& clock, std::size_t body_bytes_max)
+    : to_(to), clock_(clock), body_bytes_max_(body_bytes_max) {
+  next_parser();
+}
 
 AnswerReader::~AnswerReader() = default;
 
 void AnswerReader::next_parser() {
-  parser_ = std::make_unique<Parser>(response_, clock_, to_ != To::Request);
+  parser_ = std::make_unique<Parser>(response_, clock_, to_ != To::Request, body_bytes_max_);
 }
 
 void AnswerReader::feed(std::string_view bytes) {

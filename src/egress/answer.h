@@ -17,7 +17,8 @@ class AnswerReader {
  public:
   enum class To : std::uint8_t { Request, Head, Connect };  // the latter two: no body follows
 
-  AnswerReader(To to, const Clock& clock);
+  AnswerReader(To to, const Clock& clock,
+               std::size_t body_bytes_max = HttpRequest{}.answer_bytes_max);
   ~AnswerReader();
   AnswerReader(const AnswerReader&) = delete;
   AnswerReader& operator=(const AnswerReader&) = delete;
@@ -45,6 +46,7 @@ class AnswerReader {
 
   const To to_;
   const Clock& clock_;
+  const std::size_t body_bytes_max_;
   HttpResponse response_;
   std::unique_ptr<Parser> parser_;
   std::string pending_;  // has come, but cannot be parsed yet

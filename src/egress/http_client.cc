@@ -236,7 +236,8 @@ Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request, S
   if (bodyless) request.body.clear();
   const std::string head = request_head(request, *url, dialer.via_proxy(*url));
   Gather bytes(head, request.body);
-  AnswerReader answer(bodyless ? AnswerReader::To::Head : AnswerReader::To::Request, clock);
+  AnswerReader answer(bodyless ? AnswerReader::To::Head : AnswerReader::To::Request, clock,
+                      request.answer_bytes_max);
   const Result<void> done = co_await exchange(*place->connection, bytes, answer, attempt, room);
   if (!done.has_value()) co_return failed(done.error());
   // Behind a proxy nothing tells organisations apart.

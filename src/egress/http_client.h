@@ -70,12 +70,13 @@ struct HttpRequest {
   std::shared_ptr<TlsContext> tls = nullptr;
   // The body, gathered in order. The caller keeps the bytes until perform() has returned.
   std::vector<std::string_view> body;
+  std::size_t answer_bytes_max = 64 * 1024;  // of the answer's body
 };
 
 struct HttpResponse {
   int status = 0;
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;  // at most the first 64 KiB, read for at most 1 s after the head
+  std::string body;  // its first answer_bytes_max, read for at most 1 s after the head
   std::optional<std::chrono::milliseconds> retry_after;  // seconds or HTTP-date, never negative
 };
 

@@ -73,7 +73,7 @@ struct Chunk {
   OrganisationId organisation;
   Kind kind = Kind::Event;
   Offset first;
-  WallTime stored;                         // its first record; the others within a second
+  WallTime stored;                         // its first record; the others in the same second
   std::string_view joined;                 // the records' bytes joined by commas
   std::span<const std::uint32_t> starts;   // of each record in `joined`; one more: its size + 1
   std::span<const RecordColumns> columns;  // one a record

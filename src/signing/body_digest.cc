@@ -17,6 +17,15 @@ const unsigned char* bytes(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
+std::string final_hex(EVP_MD_CTX* context) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> value{};
+  unsigned int size = 0;
+  SLUICE_ASSERT(EVP_DigestFinal_ex(context, value.data(), &size) == 1);
+  std::string text;
+  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
+  return text;
+}
+
 }  // namespace
 
 std::string hex_digest(Digest digest, Body body) {
@@ -27,13 +36,20 @@ std::string hex_digest(Digest digest, Body body) {
   for (const std::string_view part : body) {
     SLUICE_ASSERT(EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1);
   }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> value{};
-  unsigned int size = 0;
-  SLUICE_ASSERT(EVP_DigestFinal_ex(context.get(), value.data(), &size) == 1);
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", value[i]);
-  return text;
+  return final_hex(context.get());
 }
+
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  SLUICE_ASSERT(context_ != nullptr && EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) == 1);
+}
+
+Sha256::~Sha256() { EVP_MD_CTX_free(context_); }
+
+void Sha256::append(std::string_view part) {
+  SLUICE_ASSERT(EVP_DigestUpdate(context_, part.data(), part.size()) == 1);
+}
+
+std::string Sha256::hex() { return final_hex(context_); }
 
 std::string hmac_sha256(std::string_view key, std::string_view head, Body body) {
   const std::unique_ptr<EVP_MAC, decltype(&EVP_MAC_free)> hmac(

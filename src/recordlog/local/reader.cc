@@ -13,12 +13,13 @@ namespace {
 constexpr std::uint32_t kEntriesWalkedMax = 10'000;  // of unwanted kinds, in one read()
 constexpr std::size_t kEntriesAhead = 64;            // 2 KiB a reader
 constexpr int kListsTriedMax = 8;  // each time retention deleted what was being read
-// Chunks of up to kSmallFrameMax are read together, as long as they follow one another within
-// kJoinedWithinMs and have room in kJoinedFramesMax: where many organisations write, a chunk holds
-// a record or two, and handling it costs more than the record.
+// Chunks of up to kSmallFrameMax are read together, as long as they follow one another, were
+// stored in the same second and have room in kJoinedFramesMax: where many organisations write, a
+// chunk holds a record or two, and handling it costs more than the record. So the second in which a
+// record was stored is its chunk's, however it was read.
 constexpr std::uint32_t kSmallFrameMax = 16 * 1024;
 constexpr std::size_t kJoinedFramesMax = 128 * 1024;
-constexpr std::int64_t kJoinedWithinMs = 1000;
+constexpr std::int64_t kSecondMs = 1000;
 
 Error corrupt(std::string_view what) { return {ErrorCode::Corruption, std::string(what)}; }
 
@@ -217,7 +218,7 @@ std::span<const IndexEntry> LocalReader::small_ahead() const {
     bytes += entry.frame_bytes;
     const bool joins = entry.kind == entries[0].kind && !entry.damaged() &&
                        entry.first_offset == entries[count - 1].end_offset() &&
-                       entry.stored_ms - entries[0].stored_ms <= kJoinedWithinMs &&
+                       entry.stored_ms / kSecondMs == entries[0].stored_ms / kSecondMs &&
                        entry.frame_bytes <= kSmallFrameMax && bytes <= kJoinedFramesMax;
     if (!joins) break;
   }
