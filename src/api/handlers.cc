@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/answers.h"
+#include "api/destination_claims.h"
 #include "api/docs.h"
 #include "api/openapi.h"
 #include "base/logging.h"
@@ -23,6 +24,12 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t kTestsEach = 2;  // of an organisation: each may wait for its time-out
 constexpr std::size_t kTestsMax = 64;
+
+// What its check could not prove, where there is something.
+void add_unproven(ordered_json& stream, const connectors::ConnectorDescriptor& connector) {
+  const auto schema = nlohmann::json::parse(connector.schema_json);
+  if (schema.contains("unproven")) stream["unproven"] = schema.at("unproven");
+}
 
 Response no_such_stream(StreamId id) {
   return http::error_response(ErrorToken::NotFound,
@@ -173,6 +180,11 @@ Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id,
 
 Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
   catalog::Stream& stream = draft.stream;
+  Faults faults;
+  if (auto looked = check_claim(with_.catalog, with_.connectors, stream, faults); !looked) {
+    return refused(looked.error());
+  }
+  if (!faults.empty()) return invalid_stream(faults);
   const WallTime now = with_.clock.now();
   if (draft.stream.historic || draft.start_from) {
     const WallTime from =
@@ -238,6 +250,7 @@ Handlers::Answer Handlers::create_stream(Request request) {
                                      "destination: " + checked.error().message);
     }
   }
+  const connectors::ConnectorDescriptor& connector = *draft->connector;
   auto store = [this, &draft] { return store_stream(*std::move(draft)); };
   Or<catalog::Stream> stored = co_await with_.catalog_pool.run(std::move(store));
   if (auto* response = std::get_if<Response>(&stored)) co_return std::move(*response);
@@ -247,7 +260,9 @@ Handlers::Answer Handlers::create_stream(Request request) {
   logging::info("stream created", {{"stream", found.stream.id.value()},
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});
-  Response response = stream_response(201, found);
+  ordered_json shown = show(found);
+  if (*validate) add_unproven(shown, connector);
+  Response response = json_response(201, shown);
   response.headers.emplace_back(
       "Location",
       fmt::format("{}/api/v2/data_stream/{}", settings_.public_url, found.stream.id.value()));
@@ -266,10 +281,17 @@ Awaitable<std::optional<Response>> Handlers::command(
 
 Awaitable<std::optional<Response>> Handlers::store_change(const catalog::StreamChange& change,
                                                           const catalog::Stream& stream) const {
-  auto store = [this, &change, &stream] {
+  Faults faults;
+  auto store = [this, &change, &stream, &faults]() -> Result<catalog::Stream> {
+    catalog::Stream changed = stream;
+    if (change.destination) changed.destination = *change.destination;
+    auto looked = check_claim(with_.catalog, with_.connectors, changed, faults);
+    if (!looked) return looked.error();
+    if (!faults.empty()) return changed;
     return with_.catalog.change_stream(stream.organisation, stream.id, change, with_.clock.now());
   };
   const Result<catalog::Stream> stored = co_await with_.catalog_pool.run(std::move(store));
+  if (!faults.empty()) co_return invalid_change(faults);
   if (!stored) co_return refused(stored.error());
   const Result<dispatch::StreamSnapshot> taken = co_await with_.dispatch.change(*stored);
   if (!taken) co_return refused(taken.error());

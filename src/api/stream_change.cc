@@ -96,10 +96,10 @@ json PatchReader::merged_destination(const json& given, const json& stored, bool
   json merged = given;
   if (stored.empty()) return merged;  // it could not be read
   merged.emplace("connection_type", stored.at("connection_type"));
-  merged.emplace("format", stored.at("format"));
   const auto* connector =
       find_connector(table_, stored.at("connection_type").get_ref<const std::string&>());
   if (same_type && connector != nullptr) {
+    merged.emplace("format", stored.at("format"));
     const json* credentials = find(given, "credentials");
     merged["credentials"] = merge_settings(connector->schema_json, stored.at("credentials"),
                                            credentials == nullptr ? json::object() : *credentials);

@@ -27,13 +27,22 @@ std::string joined(std::string_view path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
 
-void check_format(const json& destination, Faults& faults) {
+// What the records become: one that the connection type takes, its default where none is given.
+std::string parse_format(const json& destination, const connectors::ConnectorDescriptor& connector,
+                         Faults& faults) {
   constexpr std::array<std::string_view, 6> kLaterFormats = {
       "JsonLines", "Csv", "Json1nce", "DisruptiveTechnologies", "AirVantage", "CloudEvents"};
   const json* format = find(destination, "format");
-  if (format == nullptr || *format == "Json") return;
-  const bool later = std::ranges::find(kLaterFormats, *format) != kLaterFormats.end();
-  faults.add("destination.format", later ? kLater : R"(unknown; use "Json")");
+  if (format == nullptr) return std::string(connector.formats.front());
+  const auto is_in = [format](const auto& list) {
+    return std::ranges::find(list, *format) != list.end();
+  };
+  if (is_in(connector.formats)) return format->get<std::string>();
+  faults.add("destination.format",
+             is_in(kLaterFormats)
+                 ? std::string(kLater)
+                 : fmt::format("unknown; use {}", fmt::join(connector.formats, " or ")));
+  return "";
 }
 
 const connectors::ConnectorDescriptor* parse_connection_type(const json& destination,
@@ -179,10 +188,10 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   }
   const std::size_t faults_before = faults.size();
   refuse_unknown(value, "destination", kKnown, faults);
-  check_format(value, faults);
   const connectors::ConnectorDescriptor* connector = parse_connection_type(value, table, faults);
   if (connector == nullptr) return std::nullopt;
 
+  const std::string format = parse_format(value, *connector, faults);
   const json signing = parse_signing(value.value("signing", json()), now, faults);
   const json auth = parse_auth(value.value("auth", json()), faults);
   const json ca = parse_ca(value.value("ca", json()), faults);
@@ -196,7 +205,7 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
     return std::nullopt;
   }
   json destination = {
-      {"connection_type", connector->type}, {"format", "Json"}, {"credentials", credentials}};
+      {"connection_type", connector->type}, {"format", format}, {"credentials", credentials}};
   const auto add = [&](const char* property, const json& part) {
     if (part.is_null()) return;
     destination[property] = part;

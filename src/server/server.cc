@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -23,6 +24,7 @@
 #include "catalog/reserve_vfs.h"
 #include "catalog/secret_box.h"
 #include "catalog/secrets.h"
+#include "connectors/common/aws/credentials.h"
 #include "connectors/connector.h"
 #include "connectors/inspector/store.h"
 #include "dispatch/dispatch.h"
@@ -60,6 +62,22 @@ egress::Settings egress_settings(const Settings& settings) {
   egress.connections_per_host_max = static_cast<std::uint32_t>(settings.connections_per_host_max);
   egress.connections_max = static_cast<std::uint32_t>(settings.egress_connections_max);
   return egress;
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+connectors::aws::Operator aws_operator(const Settings& settings) {
+  connectors::aws::Operator aws{.keys = {settings.aws_access_key_id, settings.aws_secret_access_key,
+                                         settings.aws_session_token},
+                                .sts_endpoint_url = settings.aws_sts_endpoint_url};
+  if (aws.keys.access_key_id.empty()) {
+    aws.keys = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
+                environment("AWS_SESSION_TOKEN")};
+  }
+  return aws;
 }
 
 api::MetricsAt metrics_at(const Settings& settings) {
@@ -117,6 +135,7 @@ struct Server::Graph {
   std::unique_ptr<recordlog::LocalLog> log;
   std::unique_ptr<alerts::AlertLog> alerts;
   connectors::inspector::Store inspector{metrics};
+  connectors::aws::Operator aws;
   std::vector<std::unique_ptr<egress::HttpClient>> http_clients;  // one an I/O thread
   std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
   std::unique_ptr<dispatch::Dispatch> dispatch;
@@ -184,11 +203,12 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
 }
 
 Result<void> Server::Graph::open_delivery(const Settings& settings) {
+  aws = aws_operator(settings);
   for (std::size_t i = 0; i < threads.size(); ++i) {
     http_clients.push_back(
         std::make_unique<egress::HttpClient>(threads.loop(i), clock, egress_settings(settings)));
-    connector_contexts.push_back(
-        {*http_clients.back(), clock, data_directory->installation(), &inspector, issuer.get()});
+    connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation(),
+                                  &inspector, issuer.get(), &aws});
   }
   auto streams = catalog->all_streams();
   if (!streams) return streams.error();

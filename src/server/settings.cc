@@ -116,6 +116,15 @@ const std::array kSettings = {
             "Of an organisation to a host", 1, 10'000},
     Setting{"egress", "connections_max", &Settings::egress_connections_max,
             "Of all deliveries, for each I/O thread", 1, 100'000},
+    Setting{"aws", "access_key_id", &Settings::aws_access_key_id,
+            "Of this server's own AWS keys, which assume the streams' roles; empty: those of the "
+            "environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"},
+    Setting{"aws", "secret_access_key", &Settings::aws_secret_access_key,
+            "The secret of that access key"},
+    Setting{"aws", "session_token", &Settings::aws_session_token,
+            "Where these are keys of a session: its token"},
+    Setting{"aws", "sts_endpoint_url", &Settings::aws_sts_endpoint_url,
+            "Where roles are assumed; empty: AWS STS in the stream's region"},
     Setting{"secrets", "key_file", &Settings::secrets_key_file,
             "32 random bytes, made at the first start, that open the stored secrets; empty: "
             "<data_dir>.secrets.key"},
@@ -423,6 +432,14 @@ Result<void> check(const Settings& settings) {
     return fault("setting logging.level must be debug, info, warn or error");
   }
   if (auto issuers = api::load_issuers(settings.issuers); !issuers) return issuers.error();
+  if (settings.aws_access_key_id.empty() != settings.aws_secret_access_key.empty()) {
+    return fault("aws.access_key_id and aws.secret_access_key go together: set both or none");
+  }
+  if (const std::string& sts = settings.aws_sts_endpoint_url; !sts.empty()) {
+    if (auto valid = egress::validate_url(sts); !valid) {
+      return fault("setting aws.sts_endpoint_url: " + valid.error().message);
+    }
+  }
   egress::Settings egress;
   egress.allow = settings.allow;
   egress.proxy = settings.proxy;

@@ -61,6 +61,13 @@ struct Settings {
   std::uint64_t connections_per_host_max = 20;
   std::uint64_t egress_connections_max = 2000;
 
+  // [aws]: the installation's own keys, by which it assumes roles. No id: those of the
+  // environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+  std::string aws_access_key_id;
+  std::string aws_secret_access_key;
+  std::string aws_session_token;
+  std::string aws_sts_endpoint_url;
+
   // [secrets]
   std::string secrets_key_file;  // "": see secrets_key_path()
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "connectors/webhook/text.h"
+#include "connectors/common/text.h"
 #include "egress/http_client.h"
 
 namespace sluice::connectors::webhook {

@@ -104,21 +104,6 @@ class WebhookConnector final : public Connector {
   std::optional<OauthTokens> tokens_;
 };
 
-// Settings from the catalog that today's rules refuse, although those of their day took them: the
-// stream says so instead of the server not starting.
-class UnusableConnector final : public Connector {
- public:
-  explicit UnusableConnector(Error error) : error_(std::move(error)) {}
-
-  Awaitable<SendOutcome> send(const RecordBatch&, Deadline) override {
-    co_return SendOutcome{Misconfigured{error_.message}, 500, false};
-  }
-  Awaitable<Result<void>> check(Deadline) override { co_return error_; }
-
- private:
-  const Error error_;
-};
-
 Result<void> validate(const nlohmann::json& credentials) {
   const Result<Config> config = read_config(credentials);
   if (!config.has_value()) return config.error();
@@ -131,13 +116,13 @@ BatchLimits limits(const nlohmann::json& credentials) {
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
   Result<Config> config = read_config(destination.settings.at("credentials"));
-  if (!config.has_value()) return std::make_unique<UnusableConnector>(config.error());
+  if (!config.has_value()) return make_unusable(config.error());
   config->success_200_only = destination.success_200_only;
   const Result<signing::Settings> signing =
       signing::read_settings(destination.settings.value("signing", nlohmann::json()));
-  if (!signing.has_value()) return std::make_unique<UnusableConnector>(signing.error());
+  if (!signing.has_value()) return make_unusable(signing.error());
   Result<AuthSettings> auth = read_auth(destination.settings);
-  if (!auth.has_value()) return std::make_unique<UnusableConnector>(auth.error());
+  if (!auth.has_value()) return make_unusable(auth.error());
   add_secrets(*config, auth->secrets);
   add_secrets(*config, {signing->secret, signing->previous_secret});
   return std::make_unique<WebhookConnector>(std::move(*config), *signing, *std::move(auth),

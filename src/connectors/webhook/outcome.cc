@@ -6,12 +6,9 @@
 #include <string_view>
 
 #include "connectors/common/failure.h"
-#include "connectors/exchange.h"
 
 namespace sluice::connectors::webhook {
 namespace {
-
-constexpr std::size_t kExcerptBytesMax = 200;
 
 std::string_view phrase(int status) {
   switch (status) {
@@ -44,24 +41,10 @@ std::string_view phrase(int status) {
   }
 }
 
-// The beginning of the answer's body: masked first, so that no secret is cut in half and shown.
-std::string excerpt(std::string body, const Config& config) {
-  mask(body, config.secrets);
-  std::string printable;
-  for (const char c : body) {
-    if (printable.size() == kExcerptBytesMax) return printable + " ...";
-    const bool plain = c > ' ' && c < 0x7f;
-    const char shown = plain ? c : (c == ' ' || (c >= '\t' && c <= '\r')) ? ' ' : '?';
-    const bool repeats = !plain && !printable.empty() && printable.back() == shown;
-    if (!repeats) printable += shown;
-  }
-  return printable;
-}
-
 std::string describe(const egress::HttpResponse& response, const Config& config) {
   std::string sentence = fmt::format("the receiver answered {}{} to {} {}", response.status,
                                      phrase(response.status), config.method, config.shown_url);
-  const std::string said = excerpt(response.body, config);
+  const std::string said = excerpt(response.body, config.secrets);
   if (said.find_first_not_of(' ') != said.npos) sentence += ": " + said;
   return sentence;
 }

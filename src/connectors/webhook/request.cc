@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.h"
-#include "connectors/webhook/text.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors::webhook {
 namespace {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "connectors/common/text.h"
 #include "connectors/exchange.h"
-#include "connectors/webhook/text.h"
 
 namespace sluice::connectors::webhook {
 namespace {

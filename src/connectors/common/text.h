@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <string_view>
 
-namespace sluice::connectors::webhook {
+namespace sluice::connectors {
 
 // Header names are compared without regard to ASCII case.
 inline bool same_name(std::string_view a, std::string_view b) {
@@ -20,4 +20,4 @@ inline std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-}  // namespace sluice::connectors::webhook
+}  // namespace sluice::connectors

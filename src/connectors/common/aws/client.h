@@ -1,0 +1,64 @@
+#pragma once
+// Calls to one AWS service as one stream: signed, with keys that are in force, their answers read.
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/awaitable.h"
+#include "connectors/common/aws/credentials.h"
+#include "connectors/common/aws/error.h"
+#include "connectors/connector.h"
+
+namespace sluice::connectors::aws {
+
+struct Call {
+  std::string method = "POST";
+  std::string url;  // of the service's endpoint; path and query encoded
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::vector<std::string_view> body = {};  // stays until the call has ended
+  std::string body_sha256 = {};             // in hex; "" = not known yet
+  std::string_view name;                    // for a person: "PutRecords"
+};
+
+struct Answer {
+  // Delivered for a 2xx, whatever its body says; else what it means that it is none.
+  SendOutcome outcome;
+  ServiceError error;  // of an answer other than 2xx
+  std::string body;
+};
+
+// Threads: its stream's I/O thread.
+class Client {
+ public:
+  struct Options {
+    std::string_view service;  // as signatures name it
+    Credentials::Options credentials;
+  };
+  // `context` and what it names outlive it.
+  Client(Options options, const ConnectorContext& context);
+
+  // One call; a second where keys have ended and can be renewed.
+  Awaitable<Answer> perform(Call call, Deadline deadline);
+
+  // A call of the services that speak JSON: `target` is what X-Amz-Target names, "X_1.DoIt".
+  Awaitable<Answer> perform_json(std::string url, std::string_view target,
+                                 std::vector<std::string_view> body, Deadline deadline,
+                                 std::string_view json_version = "1.1");
+
+ private:
+  Awaitable<Answer> perform_as(Keys keys, const Call& call, Deadline deadline);
+
+  const Options options_;
+  Credentials credentials_;
+  egress::HttpClient& http_;
+  const Clock& clock_;
+};
+
+// For Connector::check().
+Result<void> as_check(const SendOutcome& outcome);
+
+}  // namespace sluice::connectors::aws

@@ -1,0 +1,134 @@
+#include "connectors/common/aws/credentials.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <pugixml.hpp>
+
+#include "connectors/common/aws/endpoint.h"
+#include "connectors/common/aws/error.h"
+#include "connectors/common/failure.h"
+#include "signing/body_digest.h"
+
+namespace sluice::connectors::aws {
+namespace {
+
+using std::chrono::seconds;
+
+// What a role allows at least, and the most where one role assumes another (AWS STS API
+// Reference, AssumeRole, DurationSeconds).
+constexpr seconds kLife{3600};
+constexpr seconds kMarginMax{300};  // a session is renewed before its last moments
+
+// "2026-11-22T10:00:00Z", with or without a fraction.
+std::optional<std::int64_t> seconds_of(const std::string& time) {
+  std::tm parts{};
+  const char* rest = ::strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (rest == nullptr) return std::nullopt;
+  return ::timegm(&parts);
+}
+
+}  // namespace
+
+Result<Access> read_access(const nlohmann::json& credentials) {
+  Access access{.keys = {.access_key_id = credentials.value("access_key_id", ""),
+                         .secret_access_key = credentials.value("secret_access_key", ""),
+                         .session_token = ""},
+                .role_arn = credentials.value("role_arn", "")};
+  const auto wrong = [](std::string_view property, std::string_view what) {
+    return Error{ErrorCode::InvalidArgument,
+                 fmt::format("destination.credentials.{}: {}", property, what)};
+  };
+  const bool id = !access.keys.access_key_id.empty();
+  const bool secret = !access.keys.secret_access_key.empty();
+  if (id != secret) {
+    return wrong(id ? "secret_access_key" : "access_key_id",
+                 "is required: access_key_id and secret_access_key go together");
+  }
+  const bool role = !access.role_arn.empty();
+  if (role && id) return wrong("role_arn", "give either this or access_key_id");
+  if (!role && !id) {
+    return wrong("role_arn", "is required, or access_key_id and secret_access_key instead");
+  }
+  return access;
+}
+
+Credentials::Credentials(Options options, const ConnectorContext& context)
+    : options_(std::move(options)),
+      operator_(context.aws),
+      http_(context.http),
+      clock_(context.clock),
+      url_(endpoint_url("sts", options_.region,
+                        operator_ == nullptr ? "" : operator_->sts_endpoint_url)) {}
+
+std::string Credentials::form() const {
+  return fmt::format(
+      "Action=AssumeRole&Version=2011-06-15&RoleArn={}&RoleSessionName=sluice-{}"
+      "&ExternalId=org-{}&DurationSeconds={}",
+      uri_encoded(options_.access.role_arn), options_.stream.value(), options_.organisation.value(),
+      kLife.count());
+}
+
+Awaitable<std::variant<Keys, SendOutcome>> Credentials::get(Deadline deadline) {
+  if (!renewable()) co_return options_.access.keys;
+  if (!session_.access_key_id.empty() && clock_.steady() < until_) co_return session_;
+  if (operator_ == nullptr || operator_->keys.access_key_id.empty()) {
+    co_return SendOutcome{
+        Misconfigured{"this server has no AWS keys of its own to assume a role with: its operator "
+                      "must set aws.access_key_id, or give the stream access_key_id and "
+                      "secret_access_key instead of role_arn"},
+        500, false, Fault::Us};
+  }
+  const std::string body = form();
+  egress::HttpRequest request;
+  request.organisation = options_.organisation;
+  request.url = url_ + "/";
+  request.headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
+  request.body = {body};
+  const std::string hash = signing::hex_digest(signing::Digest::Sha256, request.body);
+  sign(request, operator_->keys, {options_.region, "sts"}, clock_.now(), hash);
+  request.headers.emplace_back("User-Agent", "Sluice/" SLUICE_VERSION);
+  Fault fault = Fault::Destination;
+  const Result<egress::HttpResponse> response =
+      co_await http_.perform(std::move(request), deadline, &fault);
+  if (!response.has_value()) {
+    co_return failed(response.error(), fault, fmt::format("AssumeRole at {}", url_));
+  }
+  co_return take(*response);
+}
+
+std::variant<Keys, SendOutcome> Credentials::take(const egress::HttpResponse& response) {
+  const std::string asked = fmt::format("AssumeRole {}", options_.access.role_arn);
+  if (response.status != 200) {
+    const ServiceError error = read_error(response);
+    SendOutcome outcome =
+        refused(response.status, error, response.retry_after,
+                fmt::format("{}: {} {}: {}", asked, response.status, error.code,
+                            excerpt(error.message, {operator_->keys.secret_access_key})));
+    outcome.answered = false;  // it was not the destination
+    return outcome;
+  }
+  pugi::xml_document document;
+  document.load_buffer(response.body.data(), response.body.size());
+  const pugi::xml_node found =
+      document.child("AssumeRoleResponse").child("AssumeRoleResult").child("Credentials");
+  session_ = {found.child_value("AccessKeyId"), found.child_value("SecretAccessKey"),
+              found.child_value("SessionToken")};
+  if (session_.access_key_id.empty() || session_.secret_access_key.empty() ||
+      session_.session_token.empty()) {
+    forget();
+    return SendOutcome{RetryLater{asked + ": the answer holds no keys", {}, 0}, 502, false};
+  }
+  seconds life = kLife;
+  if (const auto end = seconds_of(found.child_value("Expiration"))) {
+    life = std::clamp(seconds(*end - clock_.now().ms / 1000), seconds(0), kLife);
+  }
+  until_ = clock_.steady() + life - std::min(kMarginMax, life / 10);
+  return session_;
+}
+
+}  // namespace sluice::connectors::aws

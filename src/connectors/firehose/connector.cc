@@ -1,0 +1,77 @@
+#include "connectors/connector.h"
+
+#include <nlohmann/json.hpp>
+
+#include "connectors/common/aws/client.h"
+#include "connectors/common/aws/settings.h"
+#include "connectors/common/failure.h"
+#include "connectors/firehose/request.h"
+#include "connectors/firehose/schema.h"
+
+namespace sluice::connectors::firehose {
+namespace {
+
+constexpr std::string_view kPutRecordBatch = "Firehose_20150804.PutRecordBatch";
+
+class FirehoseConnector final : public Connector {
+ public:
+  FirehoseConnector(aws::Settings settings, std::string stream_name, const Destination& destination,
+                    const ConnectorContext& context)
+      : url_(aws::endpoint_url("firehose", settings.region, settings.endpoint_url) + "/"),
+        stream_name_(std::move(stream_name)),
+        client_(aws::client_options("firehose", std::move(settings), destination), context) {}
+
+  Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
+    const std::string body = put_record_batch(stream_name_, batch);
+    std::vector<std::string_view> parts = {body};
+    aws::Answer answer =
+        co_await client_.perform_json(url_, kPutRecordBatch, std::move(parts), deadline);
+    co_return classify(std::move(answer), batch);
+  }
+
+  Awaitable<Result<void>> check(Deadline deadline) override {
+    const std::string body = put_nothing(stream_name_);
+    std::vector<std::string_view> parts = {body};
+    const aws::Answer answer =
+        co_await client_.perform_json(url_, kPutRecordBatch, std::move(parts), deadline);
+    if (stored_nothing(answer)) co_return Result<void>{};
+    co_return aws::as_check(answer.outcome);
+  }
+
+ private:
+  const std::string url_;
+  const std::string stream_name_;
+  aws::Client client_;
+};
+
+Result<void> validate(const nlohmann::json& credentials) {
+  const Result<aws::Settings> settings = aws::read_settings(credentials);
+  if (!settings.has_value()) return settings.error();
+  return {};
+}
+
+BatchLimits limits(const nlohmann::json&) {
+  return {kRecordsMax, kRequestBytesMax - kRecordsMax};  // and their line breaks
+}
+
+std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
+  const nlohmann::json& credentials = destination.settings.at("credentials");
+  Result<aws::Settings> settings = aws::usable_settings(credentials);
+  if (!settings.has_value()) return make_unusable(settings.error());
+  return std::make_unique<FirehoseConnector>(
+      *std::move(settings), credentials.at("stream_name").get<std::string>(), destination, context);
+}
+
+}  // namespace
+
+extern constinit const ConnectorDescriptor kDescriptor;
+constinit const ConnectorDescriptor kDescriptor{
+    .type = "AwsFirehose",
+    .id = 11,
+    .schema_json = kSchemaJson,
+    .validate = &validate,
+    .limits = &limits,
+    .create = &create,
+};
+
+}  // namespace sluice::connectors::firehose

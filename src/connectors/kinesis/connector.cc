@@ -1,0 +1,78 @@
+#include "connectors/connector.h"
+
+#include <nlohmann/json.hpp>
+
+#include "connectors/common/aws/client.h"
+#include "connectors/common/aws/settings.h"
+#include "connectors/common/failure.h"
+#include "connectors/kinesis/request.h"
+#include "connectors/kinesis/schema.h"
+
+namespace sluice::connectors::kinesis {
+namespace {
+
+constexpr std::string_view kPutRecords = "Kinesis_20131202.PutRecords";
+constexpr std::uint64_t kKeyBytesMax = 20;  // an id in decimal
+
+class KinesisConnector final : public Connector {
+ public:
+  KinesisConnector(aws::Settings settings, std::string stream_name, const Destination& destination,
+                   const ConnectorContext& context)
+      : url_(aws::endpoint_url("kinesis", settings.region, settings.endpoint_url) + "/"),
+        stream_name_(std::move(stream_name)),
+        client_(aws::client_options("kinesis", std::move(settings), destination), context) {}
+
+  Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
+    const std::string body = put_records(stream_name_, batch);
+    std::vector<std::string_view> parts = {body};
+    aws::Answer answer =
+        co_await client_.perform_json(url_, kPutRecords, std::move(parts), deadline);
+    co_return classify(std::move(answer), batch);
+  }
+
+  Awaitable<Result<void>> check(Deadline deadline) override {
+    const std::string body = put_nothing(stream_name_);
+    std::vector<std::string_view> parts = {body};
+    const aws::Answer answer =
+        co_await client_.perform_json(url_, kPutRecords, std::move(parts), deadline);
+    if (stored_nothing(answer)) co_return Result<void>{};
+    co_return aws::as_check(answer.outcome);
+  }
+
+ private:
+  const std::string url_;
+  const std::string stream_name_;
+  aws::Client client_;
+};
+
+Result<void> validate(const nlohmann::json& credentials) {
+  const Result<aws::Settings> settings = aws::read_settings(credentials);
+  if (!settings.has_value()) return settings.error();
+  return {};
+}
+
+BatchLimits limits(const nlohmann::json&) {
+  return {kRecordsMax, kRequestBytesMax - kRecordsMax * kKeyBytesMax};
+}
+
+std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
+  const nlohmann::json& credentials = destination.settings.at("credentials");
+  Result<aws::Settings> settings = aws::usable_settings(credentials);
+  if (!settings.has_value()) return make_unusable(settings.error());
+  return std::make_unique<KinesisConnector>(
+      *std::move(settings), credentials.at("stream_name").get<std::string>(), destination, context);
+}
+
+}  // namespace
+
+extern constinit const ConnectorDescriptor kDescriptor;
+constinit const ConnectorDescriptor kDescriptor{
+    .type = "AwsKinesis",
+    .id = 3,
+    .schema_json = kSchemaJson,
+    .validate = &validate,
+    .limits = &limits,
+    .create = &create,
+};
+
+}  // namespace sluice::connectors::kinesis
