@@ -66,6 +66,7 @@ using LiveCall = Handlers::LiveAnswer (Handlers::*)(Request);
 struct Permitted {
   const Route* route;
   std::uint64_t id;
+  std::uint64_t replay_id;
   Identity identity;
   bool role_suffices = true;  // else the answer depends on whether the stream exists
 };
@@ -132,7 +133,7 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   const Access access = match.route->access;
   const bool is_public = access == Access::Public || access == Access::Login ||
                          (access == Access::Metrics && settings.metrics != MetricsAt::Operators);
-  if (is_public) return Permitted{match.route, match.id, {}};
+  if (is_public) return Permitted{match.route, match.id, match.replay_id, {}};
   const std::string_view token = bearer_token(head);
   if (token.empty()) {
     return unauthorized(
@@ -142,12 +143,13 @@ std::variant<Permitted, Response> Api::Impl::permit(const http::RequestHead& hea
   const Result<Identity> identity = tokens.verify(token);
   if (!identity) return unauthorized(identity.error().message);
   if (!allows(access, identity->role)) {
-    if (match.route->about_a_stream()) return Permitted{match.route, match.id, *identity, false};
+    if (match.route->about_a_stream())
+      return Permitted{match.route, match.id, match.replay_id, *identity, false};
     return http::error_response(ErrorToken::Forbidden,
                                 fmt::format("the role {} may not {} {:.200}",
                                             role_name(identity->role), head.method, head.path));
   }
-  return Permitted{match.route, match.id, *identity};
+  return Permitted{match.route, match.id, match.replay_id, *identity};
 }
 
 std::optional<Response> Api::Impl::refuse_try(const http::RequestHead& head) {
@@ -256,8 +258,8 @@ void Api::on_request(const http::RequestHead& head, http::Body body, http::Respo
     return std::move(responder).send(
         http::error_response(ErrorToken::BadQuery, query.error().message));
   }
-  Request request{std::move(found.identity), found.id, *std::move(query), head.io_thread,
-                  std::move(body)};
+  Request request{std::move(found.identity), found.id,       found.replay_id,
+                  *std::move(query),         head.io_thread, std::move(body)};
   boost::asio::io_context& loop = impl_->with.threads.loop(head.io_thread);
   if (const LiveCall* live = std::get_if<LiveCall>(&found.route->target)) {
     request.last_event_id = head.header("last-event-id");

@@ -19,6 +19,7 @@
 #include "catalog/dead_letters.h"
 #include "catalog/quarantine.h"
 #include "catalog/registry.h"
+#include "catalog/replays.h"
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "http/server.h"
@@ -59,6 +60,7 @@ struct Dependencies {  // all outlive the Api
   const std::vector<connectors::ConnectorContext>& connector_contexts;  // one per I/O thread
   catalog::Quarantine& quarantine;
   catalog::DeadLetters& dead_letters;
+  catalog::Replays& replays;
   catalog::AttemptLog& attempts;
 };
 

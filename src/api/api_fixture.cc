@@ -75,7 +75,7 @@ egress::HttpClient& no_client() {
 
 const connectors::ConnectorDescriptor& test_connector() { return kDescriptor; }
 
-void FakeDispatch::add(const catalog::Stream& stream) {
+void FakeDispatch::add(const catalog::Stream& stream, const std::optional<catalog::Replay>&) {
   StreamSnapshot snapshot;
   snapshot.status = stream.status;
   snapshot.next_offset = stream.start;
@@ -118,6 +118,61 @@ Awaitable<Result<StreamSnapshot>> FakeDispatch::skip(StreamId stream, Offset to,
   if (!park) found->second.dropped += to.value() - found->second.next_offset.value();
   found->second.next_offset = to;
   co_return found->second;
+}
+
+Awaitable<Result<dispatch::Dispatch::Standing>> FakeDispatch::begin_hand_over(StreamId stream) {
+  const MutexLock lock(mutex_);
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) co_return Error{ErrorCode::NotFound, "no such stream"};
+  if (found->second.status == StreamStatus::Disabled) {
+    co_return Error{ErrorCode::Conflict, "the stream is disabled"};
+  }
+  const Offset cursor = found->second.next_offset;
+  co_return Standing{cursor, std::pair(cursor, plus(cursor, 2))};
+}
+
+Awaitable<Result<void>> FakeDispatch::end_hand_over(StreamId stream,
+                                                    std::optional<StreamId> successor) {
+  const MutexLock lock(mutex_);
+  handed_over_[stream] = successor;
+  if (successor) streams_[stream].status = StreamStatus::Paused;
+  co_return Result<void>();
+}
+
+std::optional<StreamId> FakeDispatch::handed_over(StreamId stream) const {
+  const MutexLock lock(mutex_);
+  const auto found = handed_over_.find(stream);
+  return found == handed_over_.end() ? std::nullopt : found->second;
+}
+
+Awaitable<Result<void>> FakeDispatch::replay(const catalog::Stream& stream,
+                                             const catalog::Replay& replay) {
+  const MutexLock lock(mutex_);
+  replays_[stream.id] = replay;
+  co_return Result<void>();
+}
+
+Awaitable<Result<void>> FakeDispatch::cancel_replay(StreamId stream, ReplayId replay) {
+  const MutexLock lock(mutex_);
+  const auto found = replays_.find(stream);
+  if (found == replays_.end() || found->second.id != replay) {
+    co_return Error{ErrorCode::NotFound, "it has ended"};
+  }
+  replays_.erase(found);
+  co_return Result<void>();
+}
+
+std::optional<dispatch::ReplayProgress> FakeDispatch::replay_progress(StreamId stream) const {
+  const MutexLock lock(mutex_);
+  const auto found = replays_.find(stream);
+  if (found == replays_.end()) return std::nullopt;
+  return dispatch::ReplayProgress{found->second.id, true, "slow", 9, 3, 1};
+}
+
+std::optional<catalog::Replay> FakeDispatch::replay_under_way(StreamId stream) const {
+  const MutexLock lock(mutex_);
+  const auto found = replays_.find(stream);
+  return found == replays_.end() ? std::nullopt : std::optional(found->second);
 }
 
 Awaitable<Result<StreamSnapshot>> FakeDispatch::change(const catalog::Stream& changed) {
@@ -171,6 +226,7 @@ ApiTest::ApiTest(Settings settings)
   const std::vector<catalog::Organisation> organisations = {{OrganisationId{1}, "One"},
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));
+  replays = *catalog::open_sqlite_replays(directory_ + "/catalog.db");
   dead_letters = *catalog::open_dead_letters(directory_ + "/dead-letters.db", {});
   quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
   attempts = catalog::open_attempts({.path = directory_ + "/attempts.db"}, {}, metrics);
@@ -179,12 +235,12 @@ ApiTest::ApiTest(Settings settings)
       ApplicationTokens::Dependencies{*registry, secrets, clock, metrics}, 3);
   threads_ = std::make_unique<IoThreads>(1);
   pool_ = std::make_unique<WorkerPool>("catalog", 2);
-  api_ =
-      std::make_unique<Api>(settings,
-                            Dependencies{*threads_, clock, *catalog, *registry, *application_tokens,
-                                         *pool_, dispatch, log, ingest, metrics, connectors_,
-                                         contexts_, *quarantine, *dead_letters, *attempts},
-                            TokenKey{});
+  api_ = std::make_unique<Api>(
+      settings,
+      Dependencies{*threads_, clock, *catalog, *registry, *application_tokens, *pool_, dispatch,
+                   log, ingest, metrics, connectors_, contexts_, *quarantine, *dead_letters,
+                   *replays, *attempts},
+      TokenKey{});
   threads_->start();
 }
 
@@ -198,6 +254,7 @@ ApiTest::~ApiTest() {
   catalog.reset();
   quarantine.reset();
   dead_letters.reset();
+  replays.reset();
   attempts.reset();
   std::filesystem::remove_all(directory_);
 }

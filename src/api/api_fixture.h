@@ -34,23 +34,35 @@ class FixedClock final : public Clock {
 // Keeps each stream's state as delivery.md says it moves.
 class FakeDispatch final : public dispatch::Dispatch {
  public:
-  void add(const catalog::Stream& stream) override;
+  void add(const catalog::Stream& stream,
+           const std::optional<catalog::Replay>& replay = std::nullopt) override;
   Awaitable<Result<dispatch::StreamSnapshot>> command(StreamId stream,
                                                       dispatch::Command command) override;
   Awaitable<Result<dispatch::StreamSnapshot>> skip(StreamId stream, Offset to, bool park) override;
+  Awaitable<Result<Standing>> begin_hand_over(StreamId stream) override;
+  Awaitable<Result<void>> end_hand_over(StreamId stream,
+                                        std::optional<StreamId> successor) override;
+  Awaitable<Result<void>> replay(const catalog::Stream& stream,
+                                 const catalog::Replay& replay) override;
+  Awaitable<Result<void>> cancel_replay(StreamId stream, ReplayId replay) override;
+  std::optional<dispatch::ReplayProgress> replay_progress(StreamId stream) const override;
   Awaitable<Result<dispatch::StreamSnapshot>> change(const catalog::Stream& changed) override;
   Awaitable<Result<void>> remove(StreamId stream) override;
   std::optional<dispatch::StreamSnapshot> snapshot(StreamId stream) const override;
   void stop(std::uint32_t) override {}
 
+  std::optional<catalog::Replay> replay_under_way(StreamId stream) const;
   void set(StreamId stream, dispatch::StreamSnapshot snapshot);
-  std::vector<catalog::Stream> changes() const;  // what change() was given
+  std::optional<StreamId> handed_over(StreamId stream) const;  // what end_hand_over() was told
+  std::vector<catalog::Stream> changes() const;                // what change() was given
   std::size_t size() const;
 
  private:
   mutable Mutex mutex_;
   std::map<StreamId, dispatch::StreamSnapshot> streams_ SLUICE_GUARDED_BY(mutex_);
   std::vector<catalog::Stream> changes_ SLUICE_GUARDED_BY(mutex_);
+  std::map<StreamId, std::optional<StreamId>> handed_over_ SLUICE_GUARDED_BY(mutex_);
+  std::map<StreamId, catalog::Replay> replays_ SLUICE_GUARDED_BY(mutex_);
 };
 
 class FakeLog final : public recordlog::RecordLog {
@@ -148,6 +160,7 @@ class ApiTest : public testing::Test {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<catalog::DeadLetters> dead_letters;
+  std::unique_ptr<catalog::Replays> replays;
   std::unique_ptr<catalog::AttemptLog> attempts;
   std::unique_ptr<catalog::Registry> registry;
   const catalog::SecretBox secrets{KeyBytes{}};

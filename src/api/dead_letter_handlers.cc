@@ -30,7 +30,7 @@ void append_letter(const catalog::DeadLetter& letter, std::string& body) {
   fmt::format_to(std::back_inserter(body),
                  R"({{"offset":{},"id":{},"kind":"{}","time":"{}","reason":{},"status":{},)"
                  R"("record":{}}})",
-                 letter.offset.value(), letter.record_id, kind_name(letter.kind),
+                 letter.offset.value(), letter.columns.id, kind_name(letter.kind),
                  rfc3339(letter.parked), to_text(ordered_json(letter.reason)),
                  letter.status ? std::to_string(*letter.status) : "null", letter.record);
 }
@@ -53,10 +53,7 @@ std::optional<Skip> parse_skip(const json& body, Faults& faults) {
     if (!park->is_boolean()) faults.add("park", "must be true or false");
     skip.park = park->is_boolean() && park->get<bool>();
   }
-  const json to = body.value("to", json());
-  std::optional<Place> place;
-  if (to.is_string()) place = parse_place(to.get_ref<const std::string&>());
-  if (to.is_number_unsigned()) place = parse_place(to.dump());
+  const std::optional<Place> place = place_of(body.value("to", json()));
   if (!place) faults.add("to", "must be an offset or a time like 2026-11-21T20:00:00Z");
   if (!faults.empty()) return std::nullopt;
   skip.to = *place;
@@ -106,14 +103,14 @@ Handlers::Answer Handlers::skip_records(Request request) {
   Or<FoundStream> loaded = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
   FoundStream& found = std::get<FoundStream>(loaded);
+  if (auto closed = refuse_closed(found)) co_return *std::move(closed);
   const Result<json> body = parse_body(request);
   if (!body) co_return malformed(body.error());
   Faults faults;
   const std::optional<Skip> skip = parse_skip(*body, faults);
   if (!skip) co_return invalid_stream(faults);
-  auto find = [this, place = skip->to, organisation = found.organisation.id]() -> Result<Offset> {
-    if (const auto* offset = std::get_if<Offset>(&place)) return next(*offset);
-    return with_.log.offset_at(organisation, {std::get<WallTime>(place).ms + 1});
+  auto find = [this, place = skip->to, organisation = found.organisation.id] {
+    return offset_behind(place, organisation, with_.log);
   };
   const Result<Offset> to = co_await with_.catalog_pool.run(std::move(find));
   if (!to) co_return refused(to.error());

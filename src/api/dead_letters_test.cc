@@ -17,10 +17,15 @@ class DeadLettersApiTest : public ApiTest {
   void park(std::initializer_list<std::uint64_t> offsets) {
     std::vector<catalog::DeadLetter> letters;
     for (const std::uint64_t offset : offsets) {
-      letters.push_back({Offset{offset}, 7, Kind::Event, WallTime{1000}, "400 no", 400,
+      letters.push_back({Offset{offset},
+                         {.id = 7},
+                         Kind::Event,
+                         WallTime{1000},
+                         "400 no",
+                         400,
                          R"({"id": 7, "b": 1, "a": 2})"});
     }
-    ASSERT_TRUE(dead_letters->park(StreamId{id_}, letters, ""));
+    ASSERT_TRUE(dead_letters->park(StreamId{id_}, letters, {StreamId{id_}, ""}));
   }
   http::Response skip(const std::string& body) {
     return send(Role::Developer, 1, {"POST", path("/skip"), body});
@@ -54,8 +59,8 @@ TEST_F(DeadLettersApiTest, ListsThemPageByPageAndDeletesThem) {
 TEST_F(DeadLettersApiTest, ShowsARecordByteForByte) {
   const std::string record = R"({"z":1e400, "id": 7,"n":12345678901234567890123,"cost":1.10})";
   const std::vector<catalog::DeadLetter> letters = {
-      {Offset{3}, 7, Kind::Usage, WallTime{0}, "it said \"no\"", std::nullopt, record}};
-  ASSERT_TRUE(dead_letters->park(StreamId{id_}, letters, ""));
+      {Offset{3}, {.id = 7}, Kind::Usage, WallTime{0}, "it said \"no\"", std::nullopt, record}};
+  ASSERT_TRUE(dead_letters->park(StreamId{id_}, letters, {StreamId{id_}, ""}));
   const http::Response answer = send(Role::Viewer, 1, {"GET", path("/dead_letters")});
   ASSERT_EQ(answer.status, 200);
   EXPECT_NE(answer.body.find(R"("reason":"it said \"no\"","status":null,"record":)" + record),

@@ -35,6 +35,7 @@ Result<void> check_claim(catalog::Catalog& catalog, const ConnectorTable& table,
   if (!streams) return streams.error();
   for (const catalog::Stream& other : *streams) {
     if (other.id == stream.id || !share_a_kind(stream.type, other.type)) continue;
+    if (other.replaced_by) continue;
     if (claim_of(other, table) != claim) continue;
     faults.add("destination.credentials",
                "another stream of this server writes records of this kind there, and the two would "

@@ -162,8 +162,8 @@ Handlers::Answer Handlers::list_filter_fields(Request) {
 // --- creating
 
 // The limit is looked at before the destination is bothered; the insert looks again.
-Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id,
-                                                        const Identity& identity) const {
+Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id, const Identity& identity,
+                                                        const NewStream& draft) const {
   Or<catalog::Organisation> organisation = find_organisation(id, identity);
   const auto* found = std::get_if<catalog::Organisation>(&organisation);
   if (found == nullptr) return organisation;
@@ -171,11 +171,14 @@ Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id,
   if (!registered) return refused(registered.error());
   const Result<std::vector<catalog::Stream>> streams = with_.catalog.streams(id);
   if (!streams) return refused(streams.error());
-  if (streams->size() < catalog::Catalog::kStreamsPerOrganisationMax) return organisation;
+  const auto open = [](const catalog::Stream& stream) { return !stream.replaced_by; };
+  const std::ptrdiff_t count =
+      std::ranges::count_if(*streams, open) - (draft.replaces.has_value() ? 1 : 0);
+  if (count < std::ptrdiff_t{catalog::Catalog::kStreamsPerOrganisationMax}) return organisation;
   return http::error_response(
       ErrorToken::StreamLimit,
       fmt::format("organisation {} has {} streams already, the most it may have: delete one first",
-                  id.value(), streams->size()));
+                  id.value(), count));
 }
 
 Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
@@ -186,7 +189,9 @@ Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
   }
   if (!faults.empty()) return invalid_stream(faults);
   const WallTime now = with_.clock.now();
-  if (draft.stream.historic || draft.start_from) {
+  if (stream.hand_over) {
+    stream.start = stream.hand_over->cursor;
+  } else if (draft.stream.historic || draft.start_from) {
     const WallTime from =
         draft.start_from ? *draft.start_from : WallTime{now.ms - settings_.historic_ms_max};
     const Result<Offset> start = with_.log.offset_at(stream.organisation, from);
@@ -235,8 +240,8 @@ Handlers::Answer Handlers::create_stream(Request request) {
   if (!draft) co_return invalid_stream(faults);
 
   draft->stream.organisation = std::get<OrganisationId>(named);
-  auto look = [this, id = draft->stream.organisation, identity = request.identity] {
-    return make_room(id, identity);
+  auto look = [this, id = draft->stream.organisation, identity = request.identity, &draft] {
+    return make_room(id, identity, *draft);
   };
   Or<catalog::Organisation> organisation = co_await with_.catalog_pool.run(std::move(look));
   if (auto* response = std::get_if<Response>(&organisation)) co_return std::move(*response);
@@ -251,12 +256,13 @@ Handlers::Answer Handlers::create_stream(Request request) {
     }
   }
   const connectors::ConnectorDescriptor& connector = *draft->connector;
-  auto store = [this, &draft] { return store_stream(*std::move(draft)); };
-  Or<catalog::Stream> stored = co_await with_.catalog_pool.run(std::move(store));
+  const std::optional<StreamId> replaces = draft->replaces;
+  Or<catalog::Stream> stored = co_await store_new(*std::move(draft));
   if (auto* response = std::get_if<Response>(&stored)) co_return std::move(*response);
   const FoundStream found{std::get<catalog::Stream>(std::move(stored)),
                           std::get<catalog::Organisation>(std::move(organisation))};
   with_.dispatch.add(found.stream);
+  if (replaces) co_await forget_closed(found.organisation);
   logging::info("stream created", {{"stream", found.stream.id.value()},
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});
@@ -336,6 +342,7 @@ Handlers::Answer Handlers::change_stream(Request request) {
   }
   const Result<nlohmann::json> body = parse_body(request);
   if (!body) co_return malformed(body.error());
+  if (auto closed = refuse_closed(found)) co_return *std::move(closed);
   Faults faults;
   const std::optional<StreamPatch> patch = parse_stream_patch(
       *body, found.stream, show(found), with_.connectors, with_.clock.now(), faults);
@@ -362,15 +369,13 @@ Handlers::Answer Handlers::restart_stream(Request request) {
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
   if (auto refused_body = refuse_body(request)) co_return *std::move(refused_body);
   FoundStream& found = std::get<FoundStream>(loaded);
+  if (auto closed = refuse_closed(found)) co_return *std::move(closed);
   std::optional<Response> refusal = co_await command(found.stream.id, dispatch::Command::Restart);
   if (refusal) co_return *std::move(refusal);
   co_return co_await show_anew(202, std::move(found));
 }
 
-Handlers::Answer Handlers::delete_stream(Request request) {
-  Or<FoundStream> loaded = co_await load_stream(request);
-  if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
-  const FoundStream& found = std::get<FoundStream>(loaded);
+Awaitable<std::optional<Response>> Handlers::erase(const FoundStream& found) const {
   auto erase = [this, &found] {
     return with_.catalog.delete_stream(found.organisation.id, found.stream.id);
   };
@@ -392,6 +397,20 @@ Handlers::Answer Handlers::delete_stream(Request request) {
   if (auto* inspector = with_.connector_contexts.front().inspector) {
     inspector->forget(found.stream.id);
   }
+  co_return std::nullopt;
+}
+
+Handlers::Answer Handlers::delete_stream(Request request) {
+  Or<FoundStream> loaded = co_await load_stream(request);
+  if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
+  const FoundStream& found = std::get<FoundStream>(loaded);
+  const auto snapshot = with_.dispatch.snapshot(found.stream.id);
+  if (snapshot && snapshot->handing_over) {
+    co_return http::error_response(ErrorToken::Conflict,
+                                   "another stream is about to take its place: try again");
+  }
+  std::optional<Response> refusal = co_await erase(found);
+  if (refusal) co_return *std::move(refusal);
   logging::info("stream deleted", {{"stream", found.stream.id.value()},
                                    {"organisation", found.organisation.id.value()},
                                    {"subject", request.identity.subject}});

@@ -24,6 +24,7 @@ namespace sluice::api {
 struct Request {
   Identity identity;     // of a verified token; on public routes nobody's
   std::uint64_t id = 0;  // from the path, on routes that have {id}
+  std::uint64_t replay_id = 0;
   Query query;
   std::size_t io_thread = 0;
   http::Body body;
@@ -89,6 +90,12 @@ class Handlers {
   // restart_handlers.cc
   Answer restart_streams(Request request);
 
+  // replay_handlers.cc
+  Answer redrive_dead_letters(Request request);
+  Answer start_replay(Request request);
+  Answer show_replay(Request request);
+  Answer cancel_replay(Request request);
+
   // attempt_handlers.cc
   Answer list_attempts(Request request);
   Answer show_metrics(Request request);
@@ -117,8 +124,12 @@ class Handlers {
   // These block. A token's own organisation exists, whether the catalog knows it yet or not.
   Or<catalog::Organisation> find_organisation(OrganisationId id, const Identity& identity) const;
   Or<FoundStream> find_stream(std::optional<OrganisationId> organisation, StreamId id) const;
-  Or<catalog::Organisation> make_room(OrganisationId id, const Identity& identity) const;
+  Or<catalog::Organisation> make_room(OrganisationId id, const Identity& identity,
+                                      const NewStream& draft) const;
   Or<catalog::Stream> store_stream(NewStream draft) const;
+
+  // 409 for a stream that another has replaced.
+  static std::optional<http::Response> refuse_closed(const FoundStream& found);
 
   // What is passed outlives the awaitable.
   Awaitable<Or<FoundStream>> load_stream(const Request& request) const;
@@ -126,11 +137,20 @@ class Handlers {
   Awaitable<Result<void>> check_destination(const ParsedDestination& destination,
                                             const catalog::Stream& stream,
                                             std::size_t io_thread) const;
+  // hand_over_handlers.cc: takes over from another stream where the draft says so.
+  Awaitable<Or<catalog::Stream>> store_new(NewStream draft) const;
+  Awaitable<void> forget_closed(const catalog::Organisation& organisation) const;
+  // Nullopt: done.
+  Awaitable<std::optional<http::Response>> erase(const FoundStream& found) const;
   // `found` becomes the stream as it is afterwards. Nullopt: done.
   Awaitable<std::optional<http::Response>> apply(const StreamPatch& patch,
                                                  FoundStream& found) const;
   Awaitable<std::optional<http::Response>> store_change(const catalog::StreamChange& change,
                                                         const catalog::Stream& stream) const;
+  // Stores it and sets it going.
+  Awaitable<Or<catalog::Replay>> begin_replay(const catalog::Stream& stream,
+                                              catalog::Replay replay) const;
+  Awaitable<Or<catalog::Replay>> load_replay(StreamId stream, ReplayId id) const;
   Awaitable<std::optional<http::Response>> command(StreamId stream,
                                                    std::optional<dispatch::Command> command) const;
   Awaitable<http::Response> show_anew(int status, FoundStream found) const;

@@ -195,6 +195,9 @@ std::string roles(const Route& route) {
 ordered_json parameters(const Route& route) {
   ordered_json list = ordered_json::array();
   if (has_id(route)) list.push_back(reference("parameters", "id"));
+  if (route.pattern.find("{replay_id}") != std::string_view::npos) {
+    list.push_back(reference("parameters", "replay_id"));
+  }
   for (const std::string_view name : route.query) list.push_back(reference("parameters", name));
   for (const std::string_view name : route.document.headers) {
     list.push_back(reference("parameters", name));

@@ -52,7 +52,9 @@ TEST(OpenApi, DescribesEachRouteAndNothingElse) {
                            route.access == Access::Metrics;
     EXPECT_EQ(call->at("security").empty(), is_public);
     std::size_t parameters = route.query.size() + route.document.headers.size();
-    if (route.pattern.find("{id}") != std::string_view::npos) ++parameters;
+    for (const char* name : {"{id}", "{replay_id}"}) {
+      if (route.pattern.find(name) != std::string_view::npos) ++parameters;
+    }
     EXPECT_EQ(call->value("parameters", json::array()).size(), parameters);
     EXPECT_EQ(call->contains("requestBody"), route.method == "POST" || route.method == "PATCH");
     const json& answers = call->at("responses");

@@ -245,6 +245,23 @@ Awaitable<Response> RecordCalls::preview(OrganisationId organisation, json body)
   co_return co_await pool_.run(std::move(read));
 }
 
+Awaitable<Response> RecordCalls::count(ScanRange range,
+                                       std::shared_ptr<const filters::Filter> filter) {
+  const std::optional<OrganisationSlots::Slot> slot = scans_.take(range.organisation);
+  if (!slot) co_return too_many(range.organisation);
+  auto look = [this, range, filter = std::move(filter)]() -> Response {
+    std::uint64_t count = 0;
+    const auto add = [&](const FoundRecord&) {
+      ++count;
+      return true;
+    };
+    const Result<ScanEnd> end = scan(with_.log, with_.clock, *filter, range, until(), add);
+    if (!end) return log_failed(end.error());
+    return {.status = 200, .body = fmt::format(R"({{"count":{},{}}})", count, how_far(*end))};
+  };
+  co_return co_await pool_.run(std::move(look));
+}
+
 std::variant<LiveConnection, Response> RecordCalls::watch(OrganisationId organisation,
                                                           const Query& query,
                                                           std::string_view last_event_id) {

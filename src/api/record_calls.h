@@ -24,6 +24,8 @@ class RecordCalls {
   Awaitable<http::Response> browse(OrganisationId organisation, Query query);
   // POST /api/v2/data_stream/filters/preview, likewise.
   Awaitable<http::Response> preview(OrganisationId organisation, nlohmann::json body);
+  // How many records of `range` pass: the answer of a replay's dry run.
+  Awaitable<http::Response> count(ScanRange range, std::shared_ptr<const filters::Filter> filter);
   // GET /api/v2/records/live, likewise. `last_event_id`: the header's value, or "".
   std::variant<LiveConnection, http::Response> watch(OrganisationId organisation,
                                                      const Query& query,

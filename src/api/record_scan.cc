@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "api/stream_json.h"
 #include "base/timestamp.h"
@@ -32,10 +33,21 @@ std::optional<Place> parse_place(std::string_view text) {
   return time ? std::optional<Place>(WallTime{*time}) : std::nullopt;
 }
 
+std::optional<Place> place_of(const nlohmann::json& value) {
+  if (value.is_string()) return parse_place(value.get_ref<const std::string&>());
+  return value.is_number_unsigned() ? parse_place(value.dump()) : std::nullopt;
+}
+
 Result<Offset> offset_of(const Place& place, OrganisationId organisation,
                          recordlog::RecordLog& log) {
   if (const Offset* const offset = std::get_if<Offset>(&place)) return *offset;
   return log.offset_at(organisation, std::get<WallTime>(place));
+}
+
+Result<Offset> offset_behind(const Place& place, OrganisationId organisation,
+                             recordlog::RecordLog& log) {
+  if (const Offset* const offset = std::get_if<Offset>(&place)) return next(*offset);
+  return log.offset_at(organisation, {std::get<WallTime>(place).ms + 1});
 }
 
 Result<ScanEnd> scan(recordlog::RecordLog& log, const Clock& clock, const filters::Filter& filter,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,9 +24,14 @@ std::string_view kind_name(Kind kind);
 // record stored then or later.
 using Place = std::variant<Offset, WallTime>;
 std::optional<Place> parse_place(std::string_view text);
+std::optional<Place> place_of(const nlohmann::json& value);  // a number, or a text as above
 // Blocks.
 Result<Offset> offset_of(const Place& place, OrganisationId organisation,
                          recordlog::RecordLog& log);
+
+// One past the record at `place`, or past what was stored up to then. Blocks.
+Result<Offset> offset_behind(const Place& place, OrganisationId organisation,
+                             recordlog::RecordLog& log);
 
 struct ScanRange {
   OrganisationId organisation;

@@ -1,5 +1,6 @@
 #include "api/routes.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -33,6 +34,7 @@ constexpr std::array<std::string_view, 1> kConflict = {"409"};
 constexpr std::array<std::string_view, 1> kMissing = {"404"};
 constexpr std::array<std::string_view, 2> kBusyOrInvalid = {"422", "429"};
 constexpr std::array<std::string_view, 3> kIngest = {"409", "422", "429"};
+constexpr std::array<std::string_view, 4> kReplay = {"200Count", "409", "422", "429"};
 constexpr std::array<std::string_view, 3> kTest = {"409", "422", "429"};
 constexpr std::array<std::string_view, 3> kLogin = {"401", "422", "429"};
 
@@ -116,6 +118,19 @@ const std::array kRoutes = {
     Route{"DELETE", "/api/v2/data_stream/{id}/dead_letters", Access::Manage,
           &Handlers::delete_dead_letters, kOrganisation, "Delete a stream's dead letters",
           answers("HowManyWent")},
+    Route{"POST", "/api/v2/data_stream/{id}/dead_letters/redrive", Access::Change,
+          &Handlers::redrive_dead_letters, kOrganisation,
+          "Send dead letters again, all or those at some offsets",
+          answers("Redrive", 202, "Redrive", kConflictOrInvalid)},
+    Route{"POST", "/api/v2/data_stream/{id}/replay", Access::Manage, &Handlers::start_replay,
+          kOrganisation, "Send delivered records again, or count them",
+          answers("ReplayStarted", 202, "Replay", kReplay)},
+    Route{"GET", "/api/v2/data_stream/{id}/replay/{replay_id}", Access::Read,
+          &Handlers::show_replay, kOrganisation, "How far a replay or a redrive has come",
+          answers("Replay")},
+    Route{"DELETE", "/api/v2/data_stream/{id}/replay/{replay_id}", Access::Manage,
+          &Handlers::cancel_replay, kOrganisation, "Cancel a replay or a redrive",
+          answers("Replay", 202, "", kConflict)},
     Route{"POST", "/api/v2/data_stream/{id}/skip", Access::Change, &Handlers::skip_records,
           kOrganisation, "Give up the records up to some place, as dead letters or for good",
           answers("Stream", 202, "Skip", kConflictOrInvalid)},
@@ -157,19 +172,28 @@ std::optional<std::uint64_t> parse_id(std::string_view segment) {
   return id;
 }
 
-// Nullopt: does not fit. A pattern without {id} gives 0.
-std::optional<std::uint64_t> fit(std::string_view pattern, std::string_view path) {
-  constexpr std::string_view kId = "{id}";
-  const std::size_t at = pattern.find(kId);
-  if (at == std::string_view::npos) {
-    return pattern == path ? std::optional<std::uint64_t>(0) : std::nullopt;
+// Takes the first segment from `path`, which begins with its slash.
+std::string_view take_segment(std::string_view& path) {
+  const std::size_t end = std::min(path.find('/', 1), path.size());
+  const std::string_view segment = path.substr(0, end);
+  path.remove_prefix(end);
+  return segment;
+}
+
+// Sets the match's ids.
+bool fits(std::string_view pattern, std::string_view path, RouteMatch& match) {
+  while (!pattern.empty() && !path.empty()) {
+    const std::string_view wanted = take_segment(pattern);
+    const std::string_view segment = take_segment(path);
+    if (!wanted.ends_with('}')) {
+      if (wanted != segment) return false;
+      continue;
+    }
+    const std::optional<std::uint64_t> id = parse_id(segment.substr(1));
+    if (!id) return false;
+    (wanted == "/{id}" ? match.id : match.replay_id) = *id;
   }
-  const std::string_view rest = pattern.substr(at + kId.size());
-  if (!path.starts_with(pattern.substr(0, at))) return std::nullopt;
-  path.remove_prefix(at);
-  if (!path.ends_with(rest)) return std::nullopt;
-  path.remove_suffix(rest.size());
-  return parse_id(path);
+  return pattern.empty() && path.empty();
 }
 
 }  // namespace
@@ -197,10 +221,11 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   std::string_view pattern;  // the first that fits
   for (const Route& route : kRoutes) {
     if (!pattern.empty() && route.pattern != pattern) continue;
-    const std::optional<std::uint64_t> id = fit(route.pattern, path);
-    if (!id) continue;
+    RouteMatch ids;
+    if (!fits(route.pattern, path, ids)) continue;
     pattern = route.pattern;
-    match.id = *id;
+    match.id = ids.id;
+    match.replay_id = ids.replay_id;
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += route.method;
     if (route.method == method) match.route = &route;

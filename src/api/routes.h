@@ -38,7 +38,7 @@ struct RouteDocument {
 
 struct Route {
   std::string_view method;
-  std::string_view pattern;  // "{id}" stands for one segment, a number
+  std::string_view pattern;  // "{id}" and "{replay_id}" stand for one segment each, a number
   Access access;
   // Kind: Ingest's.
   std::variant<Kind, Handlers::Answer (Handlers::*)(Request),
@@ -60,6 +60,7 @@ std::span<const Route> routes();
 struct RouteMatch {
   const Route* route = nullptr;  // null: no such path, or not with this method
   std::uint64_t id = 0;
+  std::uint64_t replay_id = 0;
   std::string allow;  // the path's methods, if the path exists
 };
 RouteMatch match_route(std::string_view method, std::string_view path);

@@ -20,6 +20,8 @@ std::string target_of(const Route& route, std::uint64_t stream) {
   std::string target(route.pattern);
   const std::size_t at = target.find("{id}");
   if (at != std::string::npos) target.replace(at, 4, std::to_string(stream));
+  const std::size_t replay = target.find("{replay_id}");
+  if (replay != std::string::npos) target.replace(replay, std::string::npos, "1");
   return target;
 }
 
@@ -38,7 +40,7 @@ bool specified(Role role, std::string_view method, std::string_view pattern) {
   if (method == "GET" || pattern.ends_with("/filters/preview") || role == Role::Admin) return true;
   if (role == Role::Viewer) return false;
   return method == "PATCH" || pattern.ends_with("/restart") || pattern.ends_with("/skip") ||
-         pattern.ends_with("/test");
+         pattern.ends_with("/redrive") || pattern.ends_with("/test");
 }
 
 TEST_F(ApiTest, EachRoleMayDoWhatTheSpecificationSays) {

@@ -39,6 +39,20 @@ void parse_status(const json& body, catalog::Stream& stream, Faults& faults) {
   stream.status = id == 2 ? catalog::StreamStatus::Paused : catalog::StreamStatus::Running;
 }
 
+void parse_replaces(const json& body, NewStream& draft, Faults& faults) {
+  const json* value = find(body, "replaces");
+  if (value == nullptr || value->is_null()) return;
+  if (!value->is_number_unsigned() || value->get<std::uint64_t>() > catalog::kIdMax) {
+    return faults.add("replaces", "must be the id of a stream");
+  }
+  if (draft.start_from || draft.stream.historic) {
+    faults.add("replaces",
+               "cannot be given together with start_from or stream_historic_data: the stream "
+               "begins where the other one stands");
+  }
+  draft.replaces = StreamId{value->get<std::uint64_t>()};
+}
+
 void parse_settings(const json& body, const ConnectorTable& table, WallTime now, NewStream& draft,
                     Faults& faults) {
   catalog::Stream& stream = draft.stream;
@@ -80,9 +94,6 @@ std::optional<NewStream> parse_new_stream(const json& body, const ConnectorTable
   const std::size_t faults_before = faults.size();
   NewStream draft;
   refuse_unknown(body, "", kKnown, faults);
-  if (const json* replaces = find(body, "replaces"); replaces != nullptr && !replaces->is_null()) {
-    faults.add("replaces", kLater);
-  }
   if (const json* name = find(body, "name")) {
     draft.stream.name = parse_name(*name, faults).value_or("");
   }
@@ -96,6 +107,7 @@ std::optional<NewStream> parse_new_stream(const json& body, const ConnectorTable
     draft.stream.filters = parse_filters(*filters, *type, faults).value_or("");
   }
   parse_start(body, now, draft, faults);
+  parse_replaces(body, draft, faults);
   parse_status(body, draft.stream, faults);
   if (faults.size() != faults_before) return std::nullopt;
   return draft;

@@ -15,6 +15,7 @@ struct NewStream {
   catalog::Stream stream;  // without organisation and start
   const connectors::ConnectorDescriptor* connector = nullptr;
   std::optional<WallTime> start_from;
+  std::optional<StreamId> replaces;
 };
 
 // Nullopt: faults were added.

@@ -181,8 +181,8 @@ void PatchReader::read_status(const json& value) {
 void PatchReader::check_unchanged(const std::string& key, const json& value) {
   constexpr std::array<std::string_view, 5> kMovedByTheServer = {
       "remote_status", "last_error", "disabled_by", "progress", "updated"};
-  constexpr std::array<std::string_view, 4> kFixed = {"id", "organisation", "data_stream_type",
-                                                      "created"};
+  constexpr std::array<std::string_view, 6> kFixed = {"id",      "organisation", "data_stream_type",
+                                                      "created", "hand_over",    "replaced_by"};
   const auto is_in = [&key](const auto& list) {
     return std::ranges::find(list, key) != list.end();
   };
@@ -191,7 +191,8 @@ void PatchReader::check_unchanged(const std::string& key, const json& value) {
     if (flag_of(value) == shown_.at(key).get<bool>()) return;
     faults_.add(key, "is only looked at when a stream is created");
   } else if (is_in(kFixed)) {
-    if (!matches(value, shown_.at(key))) faults_.add(key, "cannot be changed");
+    const bool same = shown_.contains(key) && matches(value, shown_.at(key));
+    if (!same) faults_.add(key, "cannot be changed");
   } else {
     faults_.add(key, "unknown property");
   }

@@ -46,6 +46,16 @@ ordered_json find_row_json(const std::array<Row, N>& rows, std::uint64_t id) {
   return row_json(*row);
 }
 
+ordered_json hand_over_json(const catalog::HandOver& hand_over) {
+  ordered_json in_doubt;
+  if (const auto& doubt = hand_over.in_doubt) {
+    in_doubt = {doubt->first.value(), doubt->second.value()};
+  }
+  return {{"from", hand_over.from.value()},
+          {"cursor", hand_over.cursor.value()},
+          {"in_doubt", std::move(in_doubt)}};
+}
+
 template <class T>
 ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json();
@@ -167,6 +177,8 @@ ordered_json stream_json(const catalog::Stream& stream, const catalog::Organisat
       {"created", rfc3339(stream.created)},
       {"updated", rfc3339(stream.updated)}};
   if (now.status == catalog::StreamStatus::Disabled) shown["disabled_by"] = "user";
+  if (stream.hand_over) shown["hand_over"] = hand_over_json(*stream.hand_over);
+  if (stream.replaced_by) shown["replaced_by"] = stream.replaced_by->value();
   if (!stream.relation_resolution.empty()) {
     shown["relation_resolution"] = stored_json(stream.relation_resolution);
   }

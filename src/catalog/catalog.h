@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -43,6 +44,14 @@ enum class StreamStatus : std::uint8_t {
   Disabled = 5,  // what is undelivered and what comes is dropped and counted
 };
 
+// How a stream came to go on where another stood.
+struct HandOver {
+  StreamId from;
+  Offset cursor;
+  // First and last record that the other may have delivered although it never heard so.
+  std::optional<std::pair<Offset, Offset>> in_doubt;
+};
+
 struct Stream {
   StreamId id;
   OrganisationId organisation;
@@ -71,6 +80,9 @@ struct Stream {
   std::uint32_t failing_s = 0;  // without success so far: what counts for delivery.error_after_s
   WallTime created;
   WallTime updated;
+  std::optional<HandOver> hand_over = {};
+  std::optional<StreamId> replaced_by = {};  // which has gone on from its cursor: it is closed
+  WallTime closed = {};                      // when that was
 };
 
 // What the API may change of a stream; nullopt stays as it is.
@@ -102,8 +114,9 @@ class Catalog {
   virtual Result<std::optional<Organisation>> organisation(OrganisationId id) = 0;
 
   // Gives the stream its id. ResourceExhausted: the organisation has
-  // kStreamsPerOrganisationMax already. NotFound: no such organisation. `id`, `created`, `updated`
-  // of the argument are ignored; ids are never reused.
+  // kStreamsPerOrganisationMax already; closed ones do not count. NotFound: no such organisation.
+  // `id`, `created`, `updated` of the argument are ignored; ids are never reused. With `hand_over`
+  // the stream that it names is closed, in the same step; Conflict: it cannot be any more.
   virtual Result<Stream> create_stream(Stream stream, WallTime now) = 0;
   // Newest first.
   virtual Result<std::vector<Stream>> streams(OrganisationId organisation) = 0;

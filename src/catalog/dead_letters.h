@@ -13,12 +13,13 @@
 #include "base/result.h"
 #include "model/ids.h"
 #include "model/kind.h"
+#include "model/record_columns.h"
 
 namespace sluice::catalog {
 
 struct DeadLetter {
   Offset offset;
-  std::int64_t record_id = 0;
+  RecordColumns columns = {};
   Kind kind = Kind::Event;
   WallTime parked;
   std::string reason;
@@ -36,8 +37,14 @@ class DeadLetters {
     std::uint64_t bytes_max = 100 << 20;  // of the records
   };
   struct State {
-    StreamId stream;
+    StreamId key;  // dispatch's; of a stream, or of a replay of one
     std::string bytes;
+  };
+  // Letters that are to be sent again.
+  struct Marked {
+    std::uint64_t count = 0;
+    Offset first;  // meaningless with a count of 0
+    Offset last;
   };
   struct Page {
     std::vector<DeadLetter> letters;  // in the order of their offsets
@@ -48,23 +55,31 @@ class DeadLetters {
 
   virtual ~DeadLetters() = default;
 
-  // All of them and `state`, in one step; an offset that is parked already gets the new reason.
-  // `state` is the caller's, where the stream stands behind them; it replaces the one before.
-  // Conflict: they would exceed the limits (the message is for the stream's last_error).
+  // All of them and `state`, in one step; an offset that is parked already gets the new reason, and
+  // is no longer marked. `state` is the caller's, where the stream stands behind them; it replaces
+  // the one before with its key. Conflict: they would exceed the limits (the message is for the
+  // stream's last_error).
   virtual Result<void> park(StreamId stream, std::span<const DeadLetter> letters,
-                            std::string_view state) = 0;
+                            const State& state) = 0;
   // Of all streams.
   virtual Result<std::vector<State>> states() = 0;
 
   // Those from `from` on, `limit` at most.
   virtual Result<Page> list(StreamId stream, Offset from, std::uint32_t limit) = 0;
+  // Marks those with these offsets, or all there are now, and no others. NotFound: there is none
+  // with one of the offsets, and nothing has changed.
+  virtual Result<Marked> mark(StreamId stream,
+                              const std::optional<std::vector<Offset>>& offsets) = 0;
+  virtual Result<void> unmark(StreamId stream) = 0;
+  // As list(), of the marked ones.
+  virtual Result<Page> marked(StreamId stream, Offset from, std::uint32_t limit) = 0;
   // Those with these offsets, or all; returns how many there were.
   virtual Result<std::uint64_t> remove(StreamId stream,
                                        const std::optional<std::vector<Offset>>& offsets) = 0;
-  // The stream is gone.
-  virtual Result<void> forget(StreamId stream) = 0;
+  // The stream is gone, or whatever a state had this key.
+  virtual Result<void> forget(StreamId key) = 0;
   // So are all others than these: what a crash left of deleted ones goes.
-  virtual Result<void> keep_only(std::span<const StreamId> streams) = 0;
+  virtual Result<void> keep_only(std::span<const StreamId> keys) = 0;
 
   // How many there are. Does not block.
   virtual std::uint64_t count(StreamId stream) const = 0;

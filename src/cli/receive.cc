@@ -52,7 +52,8 @@ std::optional<std::uint64_t> number(std::string_view text) {
   return value;
 }
 
-// What a stream's headers say; nullopt: not from a stream, or a test call.
+// What a stream's headers say; nullopt: not from a stream, or no part of what it promises (a test
+// call, a replay).
 std::optional<Arrival> read_headers(const http::RequestHead& head) {
   Arrival arrival;
   arrival.stream = head.header("X-Sluice-Stream");
@@ -60,7 +61,7 @@ std::optional<Arrival> read_headers(const http::RequestHead& head) {
   const std::string_view offsets = head.header("X-Sluice-Offsets");
   const std::size_t dash = offsets.find('-');
   if (arrival.stream.empty() || arrival.webhook_id.empty() || dash == std::string_view::npos ||
-      !head.header("X-Sluice-Test").empty()) {
+      !head.header("X-Sluice-Test").empty() || !head.header("X-Sluice-Replay").empty()) {
     return std::nullopt;
   }
   const auto first = number(offsets.substr(0, dash));

@@ -64,15 +64,16 @@ FirstStored first_stored(const std::vector<RecordRun>& runs, std::uint32_t recor
 struct RecordBatch {
   StreamId stream;
   OrganisationId organisation;
-  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>"
+  std::string webhook_id;  // "<stream>-<revision>-<first>-<last>", a replay's "<stream>-r<id>-..."
   Offset first;            // of the first and the last record in it
   Offset last;
   std::optional<Offset> previous;  // last offset of the batch before; none on a stream's first
   // Of each kind of the newest batch delivered before that had such records. Known after a crash
   // too.
   FirstStored delivered_stored;
-  std::uint32_t attempt = 1;  // of this batch, from 1
-  bool test = false;          // its record is none of the log's
+  std::optional<ReplayId> replay;  // sends it again, beside the stream itself
+  std::uint32_t attempt = 1;       // of this batch, from 1
+  bool test = false;               // its record is none of the log's
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
   std::vector<RecordRun> runs;

@@ -63,10 +63,10 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
         logging::error(
             "the state beside a stream's dead letters is damaged; it goes on where the "
             "journal says, and may send some again",
-            {{"stream", state.stream.value()}});
+            {{"stream", state.key.value()}});
         continue;
       }
-      shared_->parked_states.emplace(state.stream, *entry);
+      shared_->parked_states.emplace(state.key, *entry);
     }
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {
@@ -81,7 +81,7 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     for (auto& [id, runner] : runners_) runner->close();
   }
 
-  void add(const catalog::Stream& stream) override {
+  void add(const catalog::Stream& stream, const std::optional<catalog::Replay>& replay) override {
     const std::shared_ptr<DispatchLoop>& loop = loop_of(stream.id);
     auto runner = std::make_shared<StreamRunner>(stream, shared_, loop->loop(), *loop);
     {
@@ -90,7 +90,15 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
       streams_per_loop_[stream.organisation].resize(loops_.size());
       ++streams_per_loop_[stream.organisation][index_of(stream.id)];
     }
-    asio::post(loop->loop(), [loop, runner] { loop->begin(runner); });
+    asio::post(loop->loop(), [=] {
+      loop->begin(runner);
+      if (!replay) return;
+      const auto begun = runner->replay(stream, *replay, loop->context(), loop->evaluator());
+      if (!begun) {
+        logging::error("a replay cannot go on",
+                       {{"replay", replay->id.value()}, {"reason", begun.error().message}});
+      }
+    });
   }
 
   Awaitable<Result<StreamSnapshot>> command(StreamId stream, Command command) override {
@@ -99,6 +107,61 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
 
   Awaitable<Result<StreamSnapshot>> skip(StreamId stream, Offset to, bool park) override {
     return order(stream, [=](StreamRunner& runner) { return runner.skip(to, park); });
+  }
+
+  Awaitable<Result<Standing>> begin_hand_over(StreamId stream) override {
+    const Runner runner = find(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] { runner->begin_hand_over(report); });
+    };
+    const Result<void> closed = co_await await_done(std::move(start));
+    if (!closed) co_return closed.error();
+    co_return runner->standing();
+  }
+
+  Awaitable<Result<void>> end_hand_over(StreamId stream,
+                                        std::optional<StreamId> successor) override {
+    const Runner runner = find(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] {
+        runner->end_hand_over(successor);
+        report({});
+      });
+    };
+    co_return co_await await_done(std::move(start));
+  }
+
+  Awaitable<Result<void>> replay(const catalog::Stream& stream,
+                                 const catalog::Replay& replay) override {
+    const Runner runner = find(stream.id);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream.id);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] {
+        report(runner->replay(stream, replay, loop->context(), loop->evaluator()));
+      });
+    };
+    co_return co_await await_done(std::move(start));
+  }
+
+  Awaitable<Result<void>> cancel_replay(StreamId stream, ReplayId replay) override {
+    const Runner runner = find(stream);
+    if (!runner) co_return unknown_stream();
+    const std::shared_ptr<DispatchLoop> loop = loop_of(stream);
+    auto start = [=](Done report) {
+      asio::post(loop->loop(), [=] { runner->cancel_replay(replay, report); });
+    };
+    co_return co_await await_done(std::move(start));
+  }
+
+  std::optional<ReplayProgress> replay_progress(StreamId stream) const override {
+    const Runner runner = find(stream);
+    if (!runner) return std::nullopt;
+    return runner->replay_progress();
   }
 
   Awaitable<Result<StreamSnapshot>> change(const catalog::Stream& changed) override {

@@ -19,6 +19,7 @@
 #include "catalog/attempts.h"
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
+#include "catalog/replays.h"
 #include "connectors/connector.h"
 #include "dispatch/alerts.h"
 #include "recordlog/recordlog.h"
@@ -41,6 +42,17 @@ struct StreamSnapshot {
   std::uint64_t lag_records = 0;
   std::int64_t lag_s = 0;                // age of the oldest undelivered record; 0 = none
   std::optional<WallTime> next_attempt;  // while it waits after a failure
+  bool handing_over = false;             // see begin_hand_over()
+};
+
+// A replay under way.
+struct ReplayProgress {
+  ReplayId id;
+  bool waits = false;                  // for the stream itself
+  std::string error;                   // of the last failure; "" = none
+  std::optional<std::uint64_t> total;  // nullopt: not known yet
+  std::uint64_t sent = 0;
+  std::uint64_t parked = 0;
 };
 
 enum class Command : std::uint8_t { Pause, Resume, Restart, Disable };
@@ -60,6 +72,7 @@ class Dispatch {
     recordlog::RecordLog& log;
     catalog::Catalog& catalog;
     catalog::DeadLetters& dead_letters;
+    catalog::Replays& replays;
     WorkerPool& catalog_pool;
     Metrics& metrics;
     // One per I/O thread, in their order.
@@ -78,8 +91,10 @@ class Dispatch {
   virtual ~Dispatch() = default;
 
   // Takes the stream over: goes on from the journal's boundary, else from stream.start. Also used
-  // for all of the catalog's streams on start. Before or after the loops have started.
-  virtual void add(const catalog::Stream& stream) = 0;
+  // for all of the catalog's streams on start, with the replay that is under way. Before or after
+  // the loops have started.
+  virtual void add(const catalog::Stream& stream,
+                   const std::optional<catalog::Replay>& replay = std::nullopt) = 0;
 
   // Conflict: not possible in the stream's state (delivery.md, States and commands). The new
   // state is in the catalog when it returns. NotFound: unknown stream.
@@ -89,6 +104,31 @@ class Dispatch {
   // `to` beyond the newest record means that. It is certain to happen when this returns. Conflict:
   // neither Paused nor in Error.
   virtual Awaitable<Result<StreamSnapshot>> skip(StreamId stream, Offset to, bool park) = 0;
+
+  // Begins `replay` of `stream`, both as they are in the catalog, or goes on with it after a
+  // restart. It waits while the stream is not Running; when it has ended the catalog says so. Of
+  // dead letters: those that are marked. Conflict: the stream is disabled or has changed meanwhile,
+  // or another is under way. NotFound: unknown stream.
+  virtual Awaitable<Result<void>> replay(const catalog::Stream& stream,
+                                         const catalog::Replay& replay) = 0;
+  // The catalog knows when it returns. NotFound: it has ended.
+  virtual Awaitable<Result<void>> cancel_replay(StreamId stream, ReplayId replay) = 0;
+  // Threads: any. Nullopt: none is under way.
+  virtual std::optional<ReplayProgress> replay_progress(StreamId stream) const = 0;
+
+  // Another stream is to take its place: it begins no attempt any more, and this returns when the
+  // one under way has ended, with the cursor. Until end_hand_over() no other call about the stream
+  // succeeds, and remove() is not allowed. Conflict: it is disabled, records are being skipped, or
+  // a replay or a hand-over is under way. NotFound: unknown stream.
+  struct Standing {
+    Offset cursor;
+    std::optional<std::pair<Offset, Offset>> in_doubt;  // as catalog::HandOver
+  };
+  virtual Awaitable<Result<Standing>> begin_hand_over(StreamId stream) = 0;
+  // The catalog says that `successor` has taken its place, and it stays closed. Nullopt: it goes
+  // on.
+  virtual Awaitable<Result<void>> end_hand_over(StreamId stream,
+                                                std::optional<StreamId> successor) = 0;
 
   // Takes over the settings of `changed` (destination, filters, delivery, labels) as they are in
   // the catalog by now; does nothing when it has newer ones (settings_revision). An attempt under

@@ -138,5 +138,50 @@ TEST_F(DispatchTest, DisabledStreamDropsAndCountsAlsoThroughARestart) {
   EXPECT_EQ(world().distinct("1").front(), "1:35");
 }
 
+TEST_F(DispatchTest, HandOverStandsStillUntilItEndsOneWayOrTheOther) {
+  world().set("1", World::Mood::Holds);
+  make_stream(1, 1, 10);
+  start();
+  store(1, 25);
+  ASSERT_TRUE(eventually([] { return world().attempts("1") == 1; }));
+  std::promise<Result<Dispatch::Standing>> standing;
+  boost::asio::co_spawn(
+      threads_->loop(0),
+      [](Dispatch& dispatch, std::promise<Result<Dispatch::Standing>>& told) -> Awaitable<void> {
+        told.set_value(co_await dispatch.begin_hand_over(StreamId{1}));
+      }(*dispatch_, standing),
+      boost::asio::detached);
+  ASSERT_TRUE(eventually([&] { return dispatch_->snapshot(StreamId{1})->handing_over; }));
+  EXPECT_EQ(command(1, Command::Pause).error().code, ErrorCode::Conflict);
+  EXPECT_EQ(wait_for(dispatch_->begin_hand_over(StreamId{1})).error().code, ErrorCode::Conflict);
+  world().set("1", World::Mood::Takes);
+  const auto told = standing.get_future().get();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->cursor, Offset{10});
+  EXPECT_EQ(world().count("1"), 10u);
+  ASSERT_TRUE(wait_for(dispatch_->end_hand_over(StreamId{1}, std::nullopt)).has_value());
+  ASSERT_TRUE(eventually([] { return world().count("1") == 25; }));
+
+  ASSERT_TRUE(wait_for(dispatch_->begin_hand_over(StreamId{1})).has_value());
+  ASSERT_TRUE(wait_for(dispatch_->end_hand_over(StreamId{1}, StreamId{2})).has_value());
+  store(1, 5);
+  EXPECT_EQ(dispatch_->snapshot(StreamId{1})->status, StreamStatus::Paused);
+  EXPECT_FALSE(dispatch_->snapshot(StreamId{1})->handing_over);
+  EXPECT_EQ(command(1, Command::Resume).error().code, ErrorCode::Conflict);
+  EXPECT_EQ(world().count("1"), 25u);
+  ASSERT_TRUE(wait_for(dispatch_->remove(StreamId{1})).has_value());
+}
+
+TEST_F(DispatchTest, AStreamThatWasReplacedStandsStillAfterARestart) {
+  catalog::Stream stream = make_stream(1, 1, 10);
+  stream.replaced_by = StreamId{2};
+  catalog_.put(stream);
+  start();
+  store(1, 25);
+  EXPECT_EQ(command(1, Command::Resume).error().code, ErrorCode::Conflict);
+  EXPECT_EQ(dispatch_->snapshot(StreamId{1})->status, StreamStatus::Paused);
+  EXPECT_EQ(world().attempts("1"), 0u);
+}
+
 }  // namespace
 }  // namespace sluice::dispatch

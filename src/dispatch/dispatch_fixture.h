@@ -27,7 +27,8 @@ namespace stdfs = std::filesystem;
 // What the streams' destinations are like and what reached them. Threads: any.
 class World {
  public:
-  enum class Mood : std::uint8_t { Takes, Fails, Refuses, Blocks, TakesAndLosesTheAnswer };
+  // Holds: until it is in another mood.
+  enum class Mood : std::uint8_t { Takes, Fails, Refuses, Blocks, Holds, TakesAndLosesTheAnswer };
   struct Received {
     std::string webhook_id;
     std::optional<Offset> previous;
@@ -114,6 +115,10 @@ class FakeConnector final : public connectors::Connector {
       timer.expires_after(std::chrono::hours(1));
       co_await timer.async_wait(boost::asio::use_awaitable);  // until cancelled
     }
+    while (world().mood(name_) == World::Mood::Holds) {
+      timer.expires_after(std::chrono::milliseconds(1));
+      co_await timer.async_wait(boost::asio::use_awaitable);
+    }
     timer.expires_after(std::chrono::microseconds(50));
     co_await timer.async_wait(boost::asio::use_awaitable);
     switch (world().mood(name_)) {
@@ -125,7 +130,8 @@ class FakeConnector final : public connectors::Connector {
         co_return SendOutcome{RetryLater{"the answer was lost", {}, 0}, 502, false};
       case World::Mood::Refuses: co_return SendOutcome{Rejected{"400 no"}, 400, true};
       case World::Mood::Fails:
-      case World::Mood::Blocks: break;
+      case World::Mood::Blocks:
+      case World::Mood::Holds: break;
     }
     co_return SendOutcome{RetryLater{"503 later", {}, 0}, 503, true};
   }
@@ -242,6 +248,47 @@ class FakeCatalog final : public catalog::Catalog {
   bool locked_ SLUICE_GUARDED_BY(mutex_) = false;
 };
 
+class FakeReplays final : public catalog::Replays {
+ public:
+  Result<catalog::Replay> create(catalog::Replay replay, WallTime) override {
+    const MutexLock lock(mutex_);
+    replay.id = ReplayId{replays_.size() + 1};
+    replays_[replay.id] = replay;
+    return replay;
+  }
+  Result<std::optional<catalog::Replay>> find(StreamId, ReplayId id) override {
+    const MutexLock lock(mutex_);
+    const auto found = replays_.find(id);
+    return found == replays_.end() ? std::nullopt : std::optional(found->second);
+  }
+  Result<std::vector<catalog::Replay>> running() override {
+    const MutexLock lock(mutex_);
+    std::vector<catalog::Replay> found;
+    for (const auto& [id, replay] : replays_) {
+      if (replay.state == catalog::ReplayState::Running) found.push_back(replay);
+    }
+    return found;
+  }
+  Result<void> update(const catalog::Replay& replay) override {
+    const MutexLock lock(mutex_);
+    if (failures_ > 0) {
+      --failures_;
+      return Error{ErrorCode::Unavailable, "locked"};
+    }
+    replays_[replay.id] = replay;
+    return {};
+  }
+  void fail_updates(int failures) {
+    const MutexLock lock(mutex_);
+    failures_ = failures;
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<ReplayId, catalog::Replay> replays_ SLUICE_GUARDED_BY(mutex_);
+  int failures_ SLUICE_GUARDED_BY(mutex_) = 0;
+};
+
 // ---- The fixture -------------------------------------------------------------------------------
 
 inline bool eventually(const std::function<bool()>& condition) {
@@ -278,6 +325,7 @@ class DispatchTest : public ::testing::Test {
                         *used_log_,
                         catalog_,
                         *dead_letters_,
+                        replays_,
                         *pool_,
                         metrics_,
                         // The fake connector looks at none of it.
@@ -289,7 +337,14 @@ class DispatchTest : public ::testing::Test {
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     dispatch_ = std::move(*opened);
     const auto streams = catalog_.all_streams();
-    for (const catalog::Stream& stream : *streams) dispatch_->add(stream);
+    for (const catalog::Stream& stream : *streams) {
+      std::optional<catalog::Replay> under_way;
+      const auto running = replays_.running();
+      for (const catalog::Replay& replay : *running) {
+        if (replay.stream == stream.id) under_way = replay;
+      }
+      dispatch_->add(stream, under_way);
+    }
     threads_->start();
   }
   void stop(std::uint32_t grace_ms = 5000) {
@@ -380,6 +435,7 @@ class DispatchTest : public ::testing::Test {
   std::unique_ptr<WorkerPool> pool_;
   catalog::DeadLetters::Limits dead_letter_limits_;  // of the next start()
   std::unique_ptr<catalog::DeadLetters> dead_letters_;
+  FakeReplays replays_;
   std::unique_ptr<Dispatch> dispatch_;
 };
 

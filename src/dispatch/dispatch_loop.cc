@@ -67,13 +67,14 @@ void DispatchLoop::drain_inbox() {
   }
 }
 
-void DispatchLoop::queue_read(std::shared_ptr<StreamRunner> runner) {
-  reads_.push_back(std::move(runner));
+void DispatchLoop::queue_read(std::shared_ptr<MachineRunner> runner) {
+  Reads& reads = runner->is_replay() ? replay_reads_ : reads_;
+  reads.push_back(std::move(runner));
   post_turn();
 }
 
 void DispatchLoop::post_turn() {
-  if (reads_.empty() || std::exchange(turn_posted_, true)) return;
+  if ((reads_.empty() && replay_reads_.empty()) || std::exchange(turn_posted_, true)) return;
   boost::asio::post(loop_, [self = shared_from_this()] { self->take_turn(); });
 }
 
@@ -83,14 +84,15 @@ void DispatchLoop::take_turn() {
     return;
   }
   turn_posted_ = false;
-  const auto runner = std::move(reads_.front());
-  reads_.pop_front();
+  Reads& reads = reads_.empty() ? replay_reads_ : reads_;
+  const auto runner = std::move(reads.front());
+  reads.pop_front();
   runner->read();
   // Where memory is short one stream after the other completes its batch: all at a time, none
   // might ever.
-  if (memory_is_short() && !reads_.empty() && reads_.back() == runner) {
-    reads_.pop_back();
-    reads_.push_front(runner);
+  if (memory_is_short() && !reads.empty() && reads.back() == runner) {
+    reads.pop_back();
+    reads.push_front(runner);
   }
   post_turn();
 }

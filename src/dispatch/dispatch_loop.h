@@ -25,6 +25,7 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   boost::asio::io_context& loop() { return loop_; }
 
   const connectors::ConnectorContext& context() const { return context_; }
+  filters::Evaluator& evaluator() { return evaluator_; }
 
   void begin(std::shared_ptr<StreamRunner> runner);
   void forget(const StreamRunner& runner);
@@ -34,7 +35,7 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   // One message to the loop for all that comes before the loop gets to it.
   void post_appended(std::span<const recordlog::AppendObserver::Appended> appended);
 
-  void queue_read(std::shared_ptr<StreamRunner> runner) override;
+  void queue_read(std::shared_ptr<MachineRunner> runner) override;
 
  private:
   using Runners = std::vector<std::shared_ptr<StreamRunner>>;
@@ -51,7 +52,9 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   filters::Evaluator evaluator_;
 
   std::unordered_map<OrganisationId, Runners> runners_;
-  std::deque<std::shared_ptr<StreamRunner>> reads_;  // at most one entry a runner
+  using Reads = std::deque<std::shared_ptr<MachineRunner>>;
+  Reads reads_;         // at most one entry a runner
+  Reads replay_reads_;  // served when there are no others
   bool turn_posted_ = false;
   bool stopping_ = false;
   boost::asio::steady_timer memory_timer_;

@@ -338,6 +338,7 @@ TEST_F(DispatchTest, StopBeforeTheLoopsRanDoesNotHang) {
                                                       log_,
                                                       catalog_,
                                                       *dead_letters_,
+                                                      replays_,
                                                       *pool_,
                                                       metrics_,
                                                       {context, context},

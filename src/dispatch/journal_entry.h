@@ -19,7 +19,7 @@ struct JournalEntry {
     Removed = 3,   // the stream is gone
   };
 
-  StreamId stream;
+  StreamId stream;  // or catalog::replay_key()
   Kind kind = Kind::Cursor;
   Offset cursor;              // everything before it is settled
   Offset last;                // Boundary: the last record of the batch

@@ -332,5 +332,65 @@ TEST(StreamMachineChange, SettingsThatBecomeUsableAreAllThatWasMissing) {
   EXPECT_EQ(s.machine->last_error(), "no such type");
 }
 
+// ---- Another stream takes its place ---
+
+TEST(HandOver, AwaitsTheAttemptUnderWayAndBeginsNoOther) {
+  Script s;
+  s.begin();
+  s.store(25);
+  EXPECT_EQ(s.close(), "");
+  EXPECT_FALSE(s.machine->closed());
+  EXPECT_EQ(s.delivered(), "save 10");
+  EXPECT_FALSE(s.machine->closed());
+  EXPECT_EQ(s.saved(), "");
+  EXPECT_TRUE(s.machine->closed());
+  EXPECT_EQ(s.machine->cursor(), Offset{10});
+  EXPECT_EQ(s.machine->in_doubt(), std::nullopt);
+  EXPECT_EQ(s.machine->wake_at(), std::nullopt);
+  // It does not come about: the stream goes on.
+  EXPECT_EQ(s.reopen(), "save 10, send 5-1-10-19 #1");
+}
+
+TEST(HandOver, AnAnswerThatWasLostLeavesItsRecordsInDoubt) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.sent(connectors::RetryLater{"timed out", {}, 0}, 504, false);
+  EXPECT_EQ(s.machine->in_doubt(), std::pair(Offset{0}, Offset{9}));
+  s.after(Milliseconds{8000});
+  // Later failures leave the doubt as it is, a part that arrived narrows it.
+  s.sent(connectors::RetryLater{"no connection", {}, 0}, 502, false, Fault::Network);
+  EXPECT_EQ(s.machine->in_doubt(), std::pair(Offset{0}, Offset{9}));
+  s.after(Milliseconds{16'000});
+  s.sent(connectors::RetryLater{"503", {}, 4}, 503);
+  EXPECT_EQ(s.machine->in_doubt(), std::pair(Offset{4}, Offset{9}));
+  s.after(Milliseconds{8000});
+  s.frozen();
+  s.delivered();
+  EXPECT_EQ(s.machine->in_doubt(), std::nullopt);
+}
+
+TEST(HandOver, WhereNoConnectionCameAboutNothingIsInDoubt) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.sent(connectors::RetryLater{"refused", {}, 0}, 502, false, Fault::Network);
+  EXPECT_EQ(s.machine->in_doubt(), std::nullopt);
+  s.after(Milliseconds{8000});
+  s.failed();
+  EXPECT_EQ(s.machine->in_doubt(), std::nullopt);
+}
+
+TEST(HandOver, WhatAProcessBeforeMayHaveSentIsInDoubt) {
+  Script s;
+  s.lay(10);
+  s.start.entry = Script::cursor_at(Offset{2});
+  s.start.entry->kind = JournalEntry::Kind::Boundary;
+  s.start.entry->last = Offset{6};
+  s.start.entry->records = 5;
+  s.begin();
+  EXPECT_EQ(s.machine->in_doubt(), std::pair(Offset{2}, Offset{6}));
+}
+
 }  // namespace
 }  // namespace sluice::dispatch

@@ -38,10 +38,10 @@ StreamMachine::StreamMachine(Options options, Start start)
       cursor_(start.cursor),
       start_(start.cursor),
       park_to_(start.park_to),
-      end_(start.end),
       read_at_(start.cursor),
       failed_before_(start.failing),
       saved_(Saved{start.cursor, {}}) {
+  see_end(start.end);
   if (start.new_destination && status_ == StreamStatus::Error) {
     status_ = StreamStatus::Running;
     last_error_.clear();
@@ -89,7 +89,14 @@ void StreamMachine::take_over(const JournalEntry& entry) {
   head_->loaded = false;
   // The entry may be in the page cache only.
   head_->must_freeze = true;
+  in_doubt_ = {entry.cursor, entry.last};
   read_at_ = next(entry.last);
+}
+
+// What lies behind a replay's end is none of its own.
+void StreamMachine::see_end(Offset end) {
+  if (options_.replay) end = std::min(end, options_.replay->to);
+  end_ = std::max(end_, end);
 }
 
 void StreamMachine::sooner(std::optional<SteadyTime>& time, std::optional<SteadyTime> other) {
@@ -132,14 +139,14 @@ Actions StreamMachine::begin(SteadyTime now) {
 }
 
 Actions StreamMachine::records_ready(Offset end, SteadyTime now) {
-  end_ = std::max(end_, end);
+  see_end(end);
   peeked_ = false;
   return finish(now);
 }
 
 void StreamMachine::more_ready(Offset end) {
   SLUICE_ASSERT(is_behind());
-  end_ = std::max(end_, end);
+  see_end(end);
 }
 
 Actions StreamMachine::timer(SteadyTime now) { return finish(now); }
@@ -164,7 +171,7 @@ std::optional<SteadyTime> StreamMachine::wake_at() const {
 // ---- Reading -----------------------------------------------------------------------------------
 
 std::optional<Offset> StreamMachine::wants_read() const {
-  if (own_fault_until_ || stopping_) return std::nullopt;
+  if (own_fault_until_ || ending()) return std::nullopt;
   if (status_ == StreamStatus::Disabled) return std::nullopt;
   if (!works()) {
     // Once, to know how old the oldest waiting record is.
@@ -190,7 +197,7 @@ Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, St
     }
     return finish(now);
   }
-  end_ = std::max(end_, result->resume);
+  see_end(result->resume);
   if (looking) {
     if (result->chunk) oldest_stored_ = result->chunk->stored;
   } else if (!result->chunk && result->resume <= *asked) {
@@ -245,6 +252,10 @@ void StreamMachine::gathered(const recordlog::ReadResult& result) {
 void StreamMachine::pass_over_unwanted() {
   if (head_ || !next_.empty()) return;
   losses_.add(std::exchange(next_.before, Losses{}));
+  if (options_.replay && caught_up()) {  // what is left of the chunk lies behind it
+    carry_ = {};
+    read_at_ = end_;
+  }
   cursor_ = gathering_at();
   if (caught_up()) oldest_stored_.reset();
   if (park_to_ && cursor_ >= *park_to_) {
@@ -257,8 +268,9 @@ Offset StreamMachine::gathering_at() const {
   return carry_.empty() ? read_at_ : plus(carry_.chunk->first, carry_.begin);
 }
 
-// The last record that the next batch may have, if something other than the limits bounds it.
-std::optional<Offset> StreamMachine::gather_to() const {
+// The last record that the next batch may have, if something other than the limits and the end of
+// all bounds it.
+std::optional<Offset> StreamMachine::part_to() const {
   if (park_to_) return Offset{park_to_->value() - 1};
   if (!parts_.empty()) {
     const Offset from = next_.empty() ? gathering_at() : next_.records.first;
@@ -269,9 +281,15 @@ std::optional<Offset> StreamMachine::gather_to() const {
   return std::nullopt;
 }
 
+std::optional<Offset> StreamMachine::gather_to() const {
+  const std::optional<Offset> part = part_to();
+  if (part || !options_.replay) return part;
+  return Offset{options_.replay->to.value() - 1};
+}
+
 connectors::BatchLimits StreamMachine::limits() const {
   connectors::BatchLimits limits = settings_.limits;
-  if (counts_.cut_records != 0 && !gather_to()) {
+  if (counts_.cut_records != 0 && !part_to()) {
     limits.records_max = std::min(limits.records_max, counts_.cut_records);
   }
   return limits;
@@ -287,7 +305,7 @@ bool StreamMachine::may_close(SteadyTime now) {
 }
 
 void StreamMachine::close_next() {
-  const bool bounded = gather_to() || counts_.cut_records != 0;
+  const bool bounded = part_to() || counts_.cut_records != 0;
   head_ = std::exchange(next_, Batch{});
   phase_ = Phase::Ready;
   sendable_since_.reset();
@@ -413,8 +431,11 @@ void StreamMachine::attempt(SteadyTime now) {
   if (head_->attempts == 0) {
     records.stream = options_.stream;
     records.organisation = options_.organisation;
-    records.webhook_id = fmt::format("{}-{}-{}-{}", options_.stream.value(), revision_,
-                                     records.first.value(), records.last.value());
+    if (options_.replay) records.replay = options_.replay->id;
+    records.webhook_id =
+        fmt::format("{}{}-{}-{}-{}", options_.stream.value(),
+                    options_.replay ? fmt::format("-r{}", options_.replay->id.value()) : "",
+                    revision_, records.first.value(), records.last.value());
     records.previous = previous_;
     records.delivered_stored = delivered_stored_;
     last_begin_ = now;
@@ -456,7 +477,7 @@ bool StreamMachine::may_save() const {
 void StreamMachine::save_cursor(SteadyTime now) {
   if (!may_save()) return;
   if (!save_due_) save_due_ = now + kSaveSkippedAfter;
-  if (now < *save_due_ && unsaved_batches_ < kUnsavedBatchesMax && !stopping_) return;
+  if (now < *save_due_ && unsaved_batches_ < kUnsavedBatchesMax && !ending()) return;
   // A cursor entry would take back the boundary of a batch that is frozen.
   actions_.save = head_ && head_->frozen ? boundary_entry() : entry();
   saving_ = actions_.save->kind;
@@ -471,7 +492,7 @@ Actions StreamMachine::saved(const Result<void>& result, SteadyTime now) {
   // A boundary that was frozen since says more than a cursor that was not saved. And on the way out
   // once is enough: the batches since go again on start.
   const bool outdated = kind == JournalEntry::Kind::Cursor && head_ && head_->frozen;
-  if (!result && !stopping_ && !outdated) {
+  if (!result && !ending() && !outdated) {
     saved_.reset();
     save_due_ = now + kOwnFaultWait;
   }
@@ -480,7 +501,7 @@ Actions StreamMachine::saved(const Result<void>& result, SteadyTime now) {
 
 JournalEntry StreamMachine::entry() const {
   JournalEntry entry;
-  entry.stream = options_.stream;
+  entry.stream = options_.replay ? catalog::replay_key(options_.replay->id) : options_.stream;
   entry.cursor = cursor_;
   entry.revision = revision_;
   entry.previous = previous_;
@@ -689,6 +710,25 @@ Actions StreamMachine::stop(SteadyTime now) {
   return finish(now);
 }
 
+Actions StreamMachine::close(SteadyTime now) {
+  closing_ = true;
+  return finish(now);
+}
+
+Actions StreamMachine::reopen(SteadyTime now) {
+  closing_ = false;
+  saved_.reset();  // on the way out once was enough, even if it failed
+  save_due_ = now;
+  return finish(now);
+}
+
+bool StreamMachine::closed() const { return closing_ && idle(); }
+
+std::optional<std::pair<Offset, Offset>> StreamMachine::in_doubt() const {
+  if (!in_doubt_ || in_doubt_->second < cursor_) return std::nullopt;
+  return std::pair(std::max(in_doubt_->first, cursor_), in_doubt_->second);
+}
+
 Actions StreamMachine::abandon(SteadyTime now) {
   SLUICE_ASSERT(stopping_);
   abandoned_ = true;
@@ -696,8 +736,15 @@ Actions StreamMachine::abandon(SteadyTime now) {
   return finish(now);
 }
 
-bool StreamMachine::stopped() const {
-  return stopping_ && !saving_ && !(head_ && phase_ != Phase::Ready);
+bool StreamMachine::finished() const {
+  return options_.replay && !head_ && cursor_ >= options_.replay->to;
 }
+
+std::optional<std::uint64_t> StreamMachine::rest() const {
+  if (!options_.replay || !caught_up()) return std::nullopt;
+  return next_.records.records + (head_ ? head_->records.records : 0);
+}
+
+bool StreamMachine::stopped() const { return stopping_ && idle(); }
 
 }  // namespace sluice::dispatch

@@ -8,11 +8,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "catalog/catalog.h"
+#include "catalog/replays.h"
 #include "connectors/connector.h"
 #include "dispatch/batch.h"
 #include "dispatch/delivery_settings.h"
@@ -71,6 +73,13 @@ class StreamMachine {
     std::function<double()> chance;           // uniform in [-1, 1]: the jitter
     std::function<WallTime()> wall;           // for delivery.max_age_s
     WallTime created;                         // of the stream; max_age_s counts from it at most
+    // A replay of the records before that offset, beside the stream itself: its batches have ids of
+    // their own, and it is done at the end (finished()).
+    struct Replay {
+      ReplayId id;
+      Offset to;
+    };
+    std::optional<Replay> replay = {};
   };
   // Where it stood.
   struct Start {
@@ -111,6 +120,10 @@ class StreamMachine {
   Actions release(SteadyTime now);  // memory is short: gives back what no attempt is using
   Actions stop(SteadyTime now);     // begins nothing more, saves the cursor
   Actions abandon(SteadyTime now);  // after stop(): does not await the attempt under way
+  // Another stream is to go on from the cursor: begins nothing more. closed() when the attempt
+  // under way has ended.
+  Actions close(SteadyTime now);
+  Actions reopen(SteadyTime now);  // it is not to, after all
 
   // It knows of records that it has yet to read, and goes on with them: that there are more still
   // changes nothing. more_ready() is no event, and is enough then in place of records_ready().
@@ -123,6 +136,15 @@ class StreamMachine {
   std::optional<SteadyTime> wake_at() const;
   // After stop(): nothing is under way any more.
   bool stopped() const;
+  // After close(): nothing is under way any more.
+  bool closed() const;
+  // First and last record that may have arrived although they are not settled: an answer was lost,
+  // or a process before may have sent them.
+  std::optional<std::pair<Offset, Offset>> in_doubt() const;
+  // A replay: everything before its end is settled.
+  bool finished() const;
+  // A replay: records still to be sent; nullopt until all were read.
+  std::optional<std::uint64_t> rest() const;
 
   // How it stands.
   catalog::StreamStatus status() const {
@@ -144,6 +166,7 @@ class StreamMachine {
   std::optional<Offset> park_to() const { return park_to_; }
   std::uint32_t settings_revision() const { return settings_.settings_revision; }
   std::chrono::seconds failing_for(SteadyTime now) const { return failure_clock_.elapsed(now); }
+  bool failing() const { return failures_ > 0; }   // since the last success
   std::optional<SteadyTime> next_attempt() const;  // while it waits after a failure
   std::optional<WallTime> oldest_stored() const { return oldest_stored_; }
   std::uint64_t memory_bytes() const;  // of the chunks held
@@ -165,10 +188,11 @@ class StreamMachine {
   bool unusable() const {
     return status_ == catalog::StreamStatus::Running && !settings_.unusable.empty();
   }
-  bool running() const { return status() == catalog::StreamStatus::Running && !stopping_; }
+  bool ending() const { return stopping_ || closing_; }
+  bool running() const { return status() == catalog::StreamStatus::Running && !ending(); }
   // On a command to park: also while Paused or in Error, and before anything is sent.
   bool parking() const {
-    return park_to_ && status_ != catalog::StreamStatus::Disabled && !stopping_;
+    return park_to_ && status_ != catalog::StreamStatus::Disabled && !ending();
   }
   bool works() const { return running() || parking(); }
   bool in_error() const {  // now, or once the pause is over
@@ -177,6 +201,7 @@ class StreamMachine {
   }
   bool sending() const { return head_ && phase_ == Phase::Sending; }
   bool head_busy() const { return head_ && phase_ != Phase::Ready; }
+  bool idle() const { return !saving_ && !head_busy(); }
 
   void take_over(const JournalEntry& entry);
   void advance(SteadyTime now);
@@ -191,7 +216,9 @@ class StreamMachine {
   void close_next();
   void forget_gathered();
   Offset gathering_at() const;
+  std::optional<Offset> part_to() const;
   std::optional<Offset> gather_to() const;
+  void see_end(Offset end);
   connectors::BatchLimits limits() const;
   bool caught_up() const { return gathering_at() >= end_; }
 
@@ -281,6 +308,8 @@ class StreamMachine {
   std::optional<SteadyTime> sendable_since_;  // next_, for the linger
   std::optional<SteadyTime> last_begin_;      // of a batch, for the interval
 
+  std::optional<std::pair<Offset, Offset>> in_doubt_;
+
   SteadyTime not_before_;  // of the head's next attempt
   SteadyTime sent_at_;
   std::optional<Milliseconds> answered_took_;
@@ -313,6 +342,7 @@ class StreamMachine {
   std::optional<SteadyTime> save_due_;
 
   bool stopping_ = false;
+  bool closing_ = false;
   bool abandoned_ = false;
 };
 

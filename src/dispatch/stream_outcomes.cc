@@ -25,6 +25,15 @@ void count(std::uint16_t& counter) {
   if (counter < std::numeric_limits<std::uint16_t>::max()) ++counter;
 }
 
+// How many of the batch's first records arrived although it was not delivered.
+std::uint32_t arrived(const connectors::Decision& decision) {
+  if (const auto* later = std::get_if<connectors::RetryLater>(&decision)) {
+    return later->first_failed;
+  }
+  const auto* refused = std::get_if<connectors::Rejected>(&decision);
+  return refused != nullptr ? refused->record.value_or(0) : 0;
+}
+
 }  // namespace
 
 Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
@@ -32,7 +41,16 @@ Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime n
   phase_ = Phase::Ready;
   using namespace connectors;
   const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
-  if ((abandoned_ || drop_to_) && !delivered) return finish(now);
+  if (abandoned_ && !delivered) return finish(now);
+  // Where no connection came about nothing can have arrived.
+  const bool unknown = outcome.fault == Fault::Destination || outcome.remote_status == 0;
+  if (!delivered && !outcome.answered && unknown) {
+    const auto before = in_doubt().value_or(std::pair(head_->records.first, head_->records.last));
+    in_doubt_ = {std::min(before.first, head_->records.first),
+                 std::max(before.second, head_->records.last)};
+  }
+  if (!delivered) confirm_up_to(arrived(outcome.decision), now);
+  if (drop_to_ && !delivered) return finish(now);
   remote_status_ = outcome.remote_status;
   if (outcome.answered) {
     answered_took_ = std::chrono::duration_cast<Milliseconds>(now - sent_at_);
@@ -126,7 +144,6 @@ void StreamMachine::pass_head(SteadyTime now) {
 // ---- To be tried again -------------------------------------------------------------------------
 
 void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now) {
-  confirm_up_to(outcome.first_failed, now);
   ++failures_;
   failure_clock_.start(now);
   if (status_ != StreamStatus::Running) failure_clock_.hold(now);
@@ -166,7 +183,6 @@ void StreamMachine::misconfigured(const std::string& reason, SteadyTime now) {
 
 void StreamMachine::rejected(const connectors::Rejected& outcome, int status, SteadyTime now) {
   if (outcome.record) {
-    confirm_up_to(*outcome.record, now);
     split_head(1);
     return refused_alone(outcome, status, now);
   }

@@ -362,6 +362,30 @@ TEST(StreamOutcomes, OfTwoSkipsDuringAnAttemptTheFurtherCounts) {
   EXPECT_EQ(s.machine->dropped(), 20u);
 }
 
+TEST(StreamOutcomes, WhatArrivedOfTheLastAttemptBeforeASkipIsNotParked) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.command(Command::Pause);
+  s.skip(8, true);
+  EXPECT_EQ(s.sent(connectors::Rejected{"no", 3}, 400), "save 3, park 3-7");
+  EXPECT_EQ(s.machine->delivered(), 3u);
+  // Nor is it sent again should they not be stored.
+  s.parked(Error{ErrorCode::Conflict, "10,000 dead letters"});
+  s.command(Command::Resume);
+  EXPECT_EQ(s.command(Command::Restart), "freeze 3-7");
+}
+
+TEST(StreamOutcomes, WhatArrivedBeforeItIsDisabledCountsAsDelivered) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.command(Command::Disable);
+  s.sent(connectors::RetryLater{"503", {}, 4}, 503);
+  EXPECT_EQ(s.machine->delivered(), 4u);
+  EXPECT_EQ(s.machine->dropped(), 6u);
+}
+
 TEST(StreamOutcomes, WhatIsSkippedIsParkedBatchByBatch) {
   Script s;
   s.begin();

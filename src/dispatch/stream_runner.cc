@@ -1,14 +1,11 @@
 #include "dispatch/stream_runner.h"
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/co_spawn.hpp>
+#include <fmt/format.h>
+
 #include <boost/asio/post.hpp>
-#include <exception>
 #include <utility>
 
-#include "base/assert.h"
 #include "base/logging.h"
-#include "dispatch/attempt_of.h"
 #include "dispatch/stream_setup.h"
 
 namespace sluice::dispatch {
@@ -17,89 +14,31 @@ namespace {
 using catalog::StreamStatus;
 using std::chrono::milliseconds;
 
-constexpr std::uint64_t kTurnBytes = 256 * 1024;
-constexpr int kTurnReads = 32;
 // What an operator waits for may count this much again after a crash.
 constexpr std::chrono::seconds kFailingStep{60};
 // Between catalog writes that nobody waits for, and after one that failed.
 constexpr milliseconds kCatalogInterval{2000};
 
-Counter attempt_counter(Metrics& metrics, const char* outcome) {
-  return metrics.counter("sluice_delivery_attempts_total", "Attempts to deliver a batch.",
-                         {{"outcome", outcome}});
+Error handed_over() {
+  return {ErrorCode::Conflict, "another stream takes its place at this moment, or has done so"};
 }
 
-Gauge stream_gauge(Metrics& metrics, const char* status) {
-  return metrics.gauge("sluice_streams", "Streams by status.", {{"status", status}});
-}
+Error deleted() { return {ErrorCode::NotFound, "the stream has been deleted"}; }
 
 }  // namespace
 
-DispatchMetrics::DispatchMetrics(Metrics& m)
-    : attempts_delivered(attempt_counter(m, "delivered")),
-      attempts_retry(attempt_counter(m, "retry")),
-      attempts_rejected(attempt_counter(m, "rejected")),
-      attempts_misconfigured(attempt_counter(m, "misconfigured")),
-      attempts_gone(attempt_counter(m, "gone")),
-      records(m.counter("sluice_delivery_records_total", "Records delivered.")),
-      bytes(m.counter("sluice_delivery_bytes_total", "Bytes of the records delivered.")),
-      parked(m.counter("sluice_delivery_parked_records_total", "Records parked as dead letters.")),
-      seconds(m.histogram_s("sluice_delivery_seconds", "Time of one attempt.")),
-      running(stream_gauge(m, "running")),
-      paused(stream_gauge(m, "paused")),
-      error(stream_gauge(m, "error")),
-      disabled(stream_gauge(m, "disabled")),
-      in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
-                              "Bytes of the log that streams hold in memory.")) {}
-
-Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
-  // In the order of the variant.
-  Counter* const counters[] = {&attempts_delivered, &attempts_retry, &attempts_rejected,
-                               &attempts_misconfigured, &attempts_gone};
-  return *counters[decision.index()];
-}
-
-Gauge& DispatchMetrics::streams(StreamStatus status) {
-  switch (status) {
-    case StreamStatus::Paused: return paused;
-    case StreamStatus::Error: return error;
-    case StreamStatus::Disabled: return disabled;
-    case StreamStatus::Running:
-    case StreamStatus::Pending: break;
-  }
-  return running;
-}
-
-std::optional<JournalEntry> Shared::recovered(StreamId stream) const {
-  const auto found = parked_states.find(stream);
-  std::optional<JournalEntry> parked;
-  if (found != parked_states.end()) parked = found->second;
-  return further(journal->recovered(stream), parked);
-}
-
-bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
-  const MutexLock lock(mutex_);
-  while (count_ > 0) {
-    if (!ended_.wait_until(mutex_, until)) return count_ == 0;
-  }
-  return true;
-}
-
 StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
                            boost::asio::io_context& loop, ReadQueue& reads)
-    : id_(row.id),
-      organisation_(row.organisation),
-      shared_(std::move(shared)),
-      loop_(loop),
+    : MachineRunner(row.id, row.organisation, std::move(shared), loop, reads),
       reads_(reads),
-      random_(std::random_device{}()),
-      timer_(loop),
       catalog_has_{row.status,     row.status_before_pause,
                    row.last_error, row.remote_status,
                    row.revision,   row.start,
                    row.park_to,    row.applied_revision,
                    row.failing_s},
-      in_error_(row.status == StreamStatus::Error) {
+      in_error_(row.status == StreamStatus::Error),
+      hand_over_(row.replaced_by ? HandOver::Done : HandOver::None) {
+  if (row.replaced_by) row.status = StreamStatus::Paused;  // whatever was written late
   StreamSnapshot& snapshot = published_.snapshot;
   snapshot.status = row.status;
   snapshot.last_error = row.last_error;
@@ -121,38 +60,28 @@ StreamRunner::~StreamRunner() = default;
 void StreamRunner::begin(const connectors::ConnectorContext& context,
                          filters::Evaluator& evaluator) {
   if (removed_) return;
-  shared_->streams.add();
   const catalog::Stream row = std::exchange(row_, {});
-  StreamSetup setup = set_up(row, shared_->find_connector, context);
   settings_revision_ = row.settings_revision;
+  StreamSetup setup = set_up(row, shared_->find_connector, context);
   const DeliverySettings delivery = setup.settings.delivery;
-  timeout_ = delivery.timeout;
-  connector_ = std::move(setup.connector);
-  reader_ = shared_->log.reader(organisation_, kinds_of(row.type));
-  if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
-  machine_.emplace(
-      StreamMachine::Options{
-          .stream = id_,
-          .organisation = organisation_,
-          .settings = std::move(setup.settings),
-          .evaluator = &evaluator,
-          .chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); },
-          .wall = [this] { return shared_->clock.now(); },
-          .created = row.created,
-      },
-      StreamMachine::Start{
-          .status = row.status,
-          .before_pause = row.status_before_pause,
-          .last_error = row.last_error,
-          .remote_status = row.remote_status,
-          .revision = row.revision,
-          .failing = std::chrono::seconds(row.failing_s),
-          .new_destination = row.destination_revision > row.applied_revision,
-          .cursor = row.start,
-          .entry = shared_->recovered(id_),
-          .end = shared_->log.end(organisation_),
-          .park_to = row.park_to,
-      });
+  StreamMachine::Options options;
+  options.evaluator = &evaluator;
+  options.created = row.created;
+  StreamMachine::Start start{
+      .status = row.status,
+      .before_pause = row.status_before_pause,
+      .last_error = row.last_error,
+      .remote_status = row.remote_status,
+      .revision = row.revision,
+      .failing = std::chrono::seconds(row.failing_s),
+      .new_destination = row.destination_revision > row.applied_revision,
+      .cursor = row.start,
+      .entry = {},
+      .end = shared_->log.end(organisation_),
+      .park_to = row.park_to,
+  };
+  make_machine(std::move(setup), shared_->log.reader(organisation_, kinds_of(row.type)),
+               std::move(options), std::move(start));
   watch_.emplace(AlertWatch::Options{.stream = id_,
                                      .organisation = organisation_,
                                      .created = row.created,
@@ -167,10 +96,10 @@ void StreamRunner::change(const catalog::Stream& changed,
   if (removed_ || changed.settings_revision <= settings_revision_) return;
   const bool new_destination = changed.destination_revision > settings_revision_;
   settings_revision_ = changed.settings_revision;
+  if (const auto replay = this->replay()) replay->change(changed, new_destination, context);
   StreamSetup setup = set_up(changed, shared_->find_connector, context);
-  next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
   watch_->change(setup.settings.delivery);
-  handle(machine_->change(std::move(setup.settings), new_destination, now()));
+  MachineRunner::change(std::move(setup), new_destination);
 }
 
 void StreamRunner::on_appended(Offset end) {
@@ -178,31 +107,14 @@ void StreamRunner::on_appended(Offset end) {
   handle(machine_->records_ready(end, now()));
 }
 
-void StreamRunner::read() {
-  if (removed_) return;
-  std::uint64_t bytes = 0;
-  for (int reads = 0; reads < kTurnReads && bytes < kTurnBytes; ++reads) {
-    const std::optional<Offset> from = machine_->wants_read();
-    if (!from) break;
-    const auto result = reader_->read(*from);
-    if (result && result->chunk) bytes += result->chunk->joined.size();
-    handle(machine_->read_done(result, now()));
-  }
-  read_queued_ = false;
-  queue_read();
-}
-
-void StreamRunner::queue_read() {
-  if (!machine_->wants_read() || std::exchange(read_queued_, true)) return;
-  reads_.queue_read(shared_from_this());
-}
-
 void StreamRunner::release_memory() {
-  if (memory_bytes_ > 0) handle(machine_->release(now()));
+  if (const auto replay = this->replay()) replay->release_memory();
+  MachineRunner::release_memory();
 }
 
 Result<void> StreamRunner::command(Command command) {
-  if (removed_) return Error{ErrorCode::NotFound, "the stream has been deleted"};
+  if (removed_) return deleted();
+  if (hand_over_ != HandOver::None) return handed_over();
   // What has been acknowledged by now came before the command.
   handle(machine_->records_ready(shared_->log.end(organisation_), now()));
   auto actions = machine_->command(command, now());
@@ -212,7 +124,8 @@ Result<void> StreamRunner::command(Command command) {
 }
 
 Result<void> StreamRunner::skip(Offset to, bool park) {
-  if (removed_) return Error{ErrorCode::NotFound, "the stream has been deleted"};
+  if (removed_) return deleted();
+  if (hand_over_ != HandOver::None) return handed_over();
   handle(machine_->records_ready(shared_->log.end(organisation_), now()));
   auto actions = machine_->skip(to, park, now());
   if (!actions) return actions.error();
@@ -220,22 +133,26 @@ Result<void> StreamRunner::skip(Offset to, bool park) {
   return {};
 }
 
-void StreamRunner::stop() { handle(machine_->stop(now())); }
+void StreamRunner::stop() {
+  if (const auto replay = this->replay()) replay->stop();
+  MachineRunner::stop();
+}
 
-void StreamRunner::abandon() { handle(machine_->abandon(now())); }
+void StreamRunner::abandon() {
+  if (const auto replay = this->replay()) replay->abandon();
+  MachineRunner::abandon();
+}
+
+void StreamRunner::close() {
+  if (const auto replay = this->replay()) replay->close();
+  MachineRunner::close();
+}
 
 void StreamRunner::remove(Journal::Done done) {
-  removed_ = true;
-  reader_.reset();
-  timer_.cancel();
-  cancel_send_.emit(boost::asio::cancellation_type::terminal);
-  account();
+  if (const auto replay = this->replay()) replay->remove();
+  halt();
   shared_->metrics.streams(snapshot().status).add(-1);
-  if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
-  JournalEntry entry;
-  entry.stream = id_;
-  entry.kind = JournalEntry::Kind::Removed;
-  shared_->journal->append(entry, std::move(done));
+  forget(std::move(done));
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([shared = shared_, id = id_] {
     if (auto forgotten = shared->dead_letters.forget(id); !forgotten) {
@@ -246,127 +163,127 @@ void StreamRunner::remove(Journal::Done done) {
   });
 }
 
-// The attempt begins last: it may end before this returns.
-void StreamRunner::handle(Actions actions) {
-  if (removed_) return;
-  if (actions.freeze) append(*actions.freeze, &StreamMachine::frozen);
-  if (actions.save) append(*actions.save, &StreamMachine::saved);
-  if (actions.park) park(std::move(*actions.park));
-  if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
-  account();
+void StreamRunner::moved() {
   publish();
   watch_->look(*machine_, now(), shared_->clock.now());
   write_catalog_if_due();
-  arm_timer();
-  queue_read();
-  if (machine_->stopped() && !std::exchange(counted_as_stopped_, true)) shared_->streams.done();
-  if (actions.send != nullptr) send(*actions.send);
+  steer_replay();
+  if (hand_over_waiter_ && machine_->closed()) {
+    std::exchange(hand_over_waiter_, nullptr)(Result<void>{});
+  }
 }
 
-void StreamRunner::append(const JournalEntry& entry,
-                          Actions (StreamMachine::*event)(const Result<void>&, SteadyTime)) {
-  shared_->journal->append(entry, [self = shared_from_this(), event](Result<void> result) {
-    boost::asio::post(self->loop_, [self, event, result = std::move(result)] {
-      if (self->removed_) return;
-      self->handle((*self->machine_.*event)(result, self->now()));
-    });
-  });
+std::optional<SteadyTime> StreamRunner::wants_look() const {
+  std::optional<SteadyTime> at = watch_->wake_at();
+  const bool outdated = !catalog_busy_ && catalog_state() != catalog_has_;
+  if (outdated && (!at || catalog_not_before_ < *at)) at = catalog_not_before_;
+  return at;
 }
 
-// The batch stays as it is until the machine hears of it, and the machine while `self` does.
-void StreamRunner::park(Actions::Park park) {
-  shared_->catalog_writes.add();
-  shared_->catalog_pool.post([self = shared_from_this(), park = std::move(park)] {
-    Shared& shared = *self->shared_;
-    std::vector<catalog::DeadLetter> letters;
-    for (const connectors::RecordRun& run : park.records->runs) {
-      for (std::uint32_t i = run.begin; i < run.end; ++i) {
-        letters.push_back({.offset = plus(run.chunk->first, i),
-                           .record_id = run.chunk->columns[i].id,
-                           .kind = run.chunk->kind,
-                           .parked = shared.clock.now(),
-                           .reason = park.reason,
-                           .status = park.status,
-                           .record = std::string(run.chunk->record(i))});
-      }
+// ---- The replay beside it ----------------------------------------------------------------------
+
+std::shared_ptr<ReplayRunner> StreamRunner::replay() const {
+  const MutexLock lock(mutex_);
+  return replay_;
+}
+
+Result<void> StreamRunner::replay(const catalog::Stream& stream, catalog::Replay replay,
+                                  const connectors::ConnectorContext& context,
+                                  filters::Evaluator& evaluator) {
+  if (removed_) return deleted();
+  if (hand_over_ != HandOver::None) return handed_over();
+  if (this->replay()) return Error{ErrorCode::Conflict, "a replay of the stream is under way"};
+  if (machine_->kept_status() == StreamStatus::Disabled) {
+    return Error{ErrorCode::Conflict, "the stream is disabled: set its status to 1 first"};
+  }
+  if (stream.settings_revision < settings_revision_) {
+    return Error{ErrorCode::Conflict, "the stream was changed at the same moment: try again"};
+  }
+  auto over = [weak = std::weak_ptr(self<StreamRunner>())] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const MutexLock lock(self->mutex_);
+    self->replay_.reset();
+  };
+  auto runner = std::make_shared<ReplayRunner>(std::move(replay), organisation_, shared_, loop_,
+                                               reads_, std::move(over));
+  {
+    const MutexLock lock(mutex_);
+    replay_ = runner;
+  }
+  runner->begin(stream, context, evaluator);
+  steer_replay();
+  return {};
+}
+
+void StreamRunner::cancel_replay(ReplayId replay, std::function<void(Result<void>)> done) {
+  const std::shared_ptr<ReplayRunner> runner = this->replay();
+  if (removed_ || !runner || runner->replay() != replay) {
+    return done(Error{ErrorCode::NotFound, "the replay has ended"});
+  }
+  runner->cancel(std::move(done));
+}
+
+std::optional<ReplayProgress> StreamRunner::replay_progress() const {
+  const std::shared_ptr<ReplayRunner> runner = replay();
+  if (!runner) return std::nullopt;
+  return runner->progress();
+}
+
+// It waits while the stream itself cannot send, or tries in vain.
+void StreamRunner::steer_replay() {
+  const std::shared_ptr<ReplayRunner> runner = replay();
+  if (!runner || runner->ended()) return;
+  if (machine_->kept_status() == StreamStatus::Disabled) return runner->cancel([](auto) {});
+  runner->hold(machine_->status() != StreamStatus::Running || machine_->failing());
+}
+
+// ---- Another takes its place -------------------------------------------------------------------
+
+void StreamRunner::begin_hand_over(std::function<void(Result<void>)> done) {
+  if (removed_) return done(deleted());
+  if (hand_over_ != HandOver::None) return done(handed_over());
+  if (replay()) {
+    return done(Error{ErrorCode::Conflict,
+                      "a replay of the stream is under way: await its end, or cancel it"});
+  }
+  if (machine_->kept_status() == StreamStatus::Disabled) {
+    return done(Error{ErrorCode::Conflict, "the stream is disabled"});
+  }
+  if (machine_->park_to()) {
+    return done(Error{ErrorCode::Conflict, "records of the stream are being skipped: try again"});
+  }
+  hand_over_ = HandOver::UnderWay;
+  hand_over_waiter_ = std::move(done);
+  handle(machine_->close(now()));
+}
+
+void StreamRunner::end_hand_over(std::optional<StreamId> successor) {
+  if (removed_ || hand_over_ != HandOver::UnderWay) return;
+  hand_over_ = successor ? HandOver::Done : HandOver::None;
+  if (successor) {
+    // What it shows until it is deleted.
+    auto paused = machine_->command(Command::Pause, now());
+    if (paused) handle(std::move(*paused));
+    if (shared_->alerts != nullptr) {
+      // About the new one, which therefore is not sent it.
+      shared_->alerts->alert({.stream = *successor,
+                              .organisation = organisation_,
+                              .kind = AlertKind::HandOver,
+                              .reason = fmt::format("it took the place of stream {} at offset {}",
+                                                    id_.value(), machine_->cursor().value())});
     }
-    const JournalSlot state = encode(park.behind, kParkedSequence);
-    Result<void> result =
-        shared.dead_letters.park(self->id_, letters, {state.data(), state.size()});
-    if (result) shared.metrics.parked.add(static_cast<double>(letters.size()));
-    boost::asio::post(self->loop_, [self, result = std::move(result)] {
-      if (!self->removed_) self->handle(self->machine_->parked(result, self->now()));
-    });
-    shared.catalog_writes.done();
-  });
+    return;
+  }
+  handle(machine_->reopen(now()));
 }
 
-void StreamRunner::send(const connectors::RecordBatch& batch) {
-  if (next_) {
-    connector_ = std::move(next_->connector);
-    timeout_ = next_->timeout;
-    next_.reset();
-  }
-  sent_at_ = now();
-  sent_at_wall_ = shared_->clock.now();
-  sent_bytes_ = batch.bytes;
-  boost::asio::co_spawn(
-      loop_, connector_->send(batch, sent_at_ + timeout_),
-      boost::asio::bind_cancellation_slot(
-          cancel_send_.slot(), [self = shared_from_this(), &batch](
-                                   std::exception_ptr failure, connectors::SendOutcome outcome) {
-            if (failure) {
-              outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false,
-                         Fault::Us};
-            }
-            self->on_sent(batch, outcome);
-          }));
+Dispatch::Standing StreamRunner::standing() const {
+  const MutexLock lock(mutex_);
+  return {published_.snapshot.next_offset, published_.in_doubt};
 }
 
-void StreamRunner::on_sent(const connectors::RecordBatch& batch,
-                           const connectors::SendOutcome& outcome) {
-  if (removed_) return;
-  const SteadyTime::duration took = now() - sent_at_;
-  DispatchMetrics& metrics = shared_->metrics;
-  metrics.attempts(outcome.decision).add();
-  metrics.seconds.observe(std::chrono::duration<double>(took).count());
-  if (attempts_ != nullptr) {
-    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
-    attempts_->add(attempt_of(batch, outcome, sent_at_wall_, latency));
-  }
-  const std::uint64_t delivered = machine_->delivered();
-  Actions actions = machine_->sent(outcome, now());
-  if (machine_->delivered() != delivered) {
-    metrics.records.add(static_cast<double>(machine_->delivered() - delivered));
-    metrics.bytes.add(static_cast<double>(sent_bytes_));
-  }
-  handle(std::move(actions));
-}
-
-// An earlier alarm than needed does no harm, so that a stream in full flow rarely sets one.
-void StreamRunner::arm_timer() {
-  std::optional<SteadyTime> at = machine_->wake_at();
-  if (!catalog_busy_ && catalog_state() != catalog_has_ && (!at || catalog_not_before_ < *at)) {
-    at = catalog_not_before_;
-  }
-  if (const auto look_at = watch_->wake_at(); look_at && (!at || *look_at < *at)) at = look_at;
-  if (!at || (timer_at_ && *timer_at_ <= *at)) return;
-  timer_at_ = at;
-  timer_.expires_after(*at - now());
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
-    if (error || self->removed_) return;
-    self->timer_at_.reset();
-    self->handle(self->machine_->timer(self->now()));
-  });
-}
-
-void StreamRunner::account() {
-  const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
-  const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
-  if (more == 0) return;
-  shared_->memory_bytes += more;
-  shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
-}
+// ---- How it stands -----------------------------------------------------------------------------
 
 void StreamRunner::publish() {
   const std::optional<SteadyTime> next = machine_->next_attempt();
@@ -392,6 +309,8 @@ void StreamRunner::publish() {
   snapshot.dropped = machine_->dropped();
   snapshot.next_offset = machine_->cursor();
   snapshot.next_attempt = next_wall;
+  snapshot.handing_over = hand_over_ == HandOver::UnderWay;
+  published_.in_doubt = machine_->in_doubt();
   published_.oldest_stored = machine_->oldest_stored();
 }
 
@@ -458,7 +377,7 @@ void StreamRunner::write_catalog() {
   catalog_writes_ = catalog_state();
   catalog_waiters_served_ = catalog_waiters_.size();
   shared_->catalog_writes.add();
-  shared_->catalog_pool.post([self = shared_from_this(), state = catalog_writes_] {
+  shared_->catalog_pool.post([self = self<StreamRunner>(), state = catalog_writes_] {
     Shared& shared = *self->shared_;
     catalog::Stream row;
     row.id = self->id_;

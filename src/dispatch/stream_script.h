@@ -113,6 +113,8 @@ class Script {
   }
   std::string release() { return did(machine->release(now)); }
   std::string stop() { return did(machine->stop(now)); }
+  std::string close() { return did(machine->close(now)); }
+  std::string reopen() { return did(machine->reopen(now)); }
   std::string abandon() { return did(machine->abandon(now)); }
 
   const connectors::RecordBatch& batch() const { return *sending; }

@@ -21,6 +21,7 @@
 #include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
 #include "catalog/registry.h"
+#include "catalog/replays.h"
 #include "catalog/reserve_vfs.h"
 #include "catalog/secret_box.h"
 #include "catalog/secrets.h"
@@ -99,6 +100,7 @@ std::optional<recordlog::LowestCursors> lowest_cursors(catalog::Catalog& catalog
   if (!streams) return std::nullopt;
   recordlog::LowestCursors lowest;
   for (const catalog::Stream& stream : *streams) {
+    if (stream.replaced_by) continue;
     const auto snapshot = dispatch.snapshot(stream.id);
     if (snapshot && snapshot->status == catalog::StreamStatus::Disabled) continue;
     const Offset cursor = snapshot ? snapshot->next_offset : stream.start;
@@ -131,6 +133,7 @@ struct Server::Graph {
   std::unique_ptr<WorkerPool> catalog_pool;
   std::unique_ptr<catalog::Quarantine> quarantine;
   std::unique_ptr<catalog::DeadLetters> dead_letters;
+  std::unique_ptr<catalog::Replays> replays;
   std::unique_ptr<catalog::AttemptLog> attempts;
   std::unique_ptr<recordlog::LocalLog> log;
   std::unique_ptr<alerts::AlertLog> alerts;
@@ -188,6 +191,9 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
   auto opened_letters = catalog::open_dead_letters(dead_letters_path(settings.data_dir), {});
   if (!opened_letters) return opened_letters.error();
   dead_letters = std::move(*opened_letters);
+  auto opened_replays = catalog::open_sqlite_replays(catalog_path(settings.data_dir));
+  if (!opened_replays) return opened_replays.error();
+  replays = std::move(*opened_replays);
 
   recordlog::LocalSettings log_settings;
   log_settings.directory = log_directory(settings.data_dir);
@@ -214,7 +220,15 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   if (!streams) return streams.error();
   std::vector<StreamId> ids;
   for (const catalog::Stream& stream : *streams) ids.push_back(stream.id);
-  if (auto kept = dead_letters->keep_only(ids); !kept) return kept.error();
+  const auto running = replays->running();
+  if (!running) return running.error();
+  std::unordered_map<StreamId, catalog::Replay> replay_of;
+  std::vector<StreamId> keys = ids;
+  for (const catalog::Replay& replay : *running) {
+    keys.push_back(catalog::replay_key(replay.id));
+    replay_of.emplace(replay.stream, replay);
+  }
+  if (auto kept = dead_letters->keep_only(keys); !kept) return kept.error();
   attempts = catalog::open_attempts(
       {.path = attempts_path(settings.data_dir),
        .queue_bytes_max = settings.attempts_queue_bytes_max,
@@ -229,12 +243,15 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   dispatch_settings.retention = std::chrono::hours(24 * settings.retention_days);
   auto opened = dispatch::Dispatch::open(
       dispatch_settings,
-      {threads, *files, clock, *log, *catalog, *dead_letters, *catalog_pool, metrics,
+      {threads, *files, clock, *log, *catalog, *dead_letters, *replays, *catalog_pool, metrics,
        connector_contexts, &connectors::find_connector, attempts.get(), alerts.get()});
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 
-  for (const catalog::Stream& stream : *streams) dispatch->add(stream);
+  for (const catalog::Stream& stream : *streams) {
+    const auto replay = replay_of.find(stream.id);
+    dispatch->add(stream, replay == replay_of.end() ? std::nullopt : std::optional(replay->second));
+  }
   log->set_lowest_cursors([this] { return lowest_cursors(*catalog, *dispatch); });
   return {};
 }
@@ -271,7 +288,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
           .login_tries_max = settings.login_tries_max},
       api::Dependencies{threads, clock, *catalog, *registry, *application_tokens, *catalog_pool,
                         *dispatch, *log, *ingest, metrics, connectors::connector_table(),
-                        connector_contexts, *quarantine, *dead_letters, *attempts},
+                        connector_contexts, *quarantine, *dead_letters, *replays, *attempts},
       *key, *std::move(issuers));
 
   auto listening = http::Server::listen(http_settings(settings), threads, *api, metrics);

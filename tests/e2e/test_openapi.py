@@ -76,7 +76,8 @@ def test_each_example_works(sluice, document, receiver):
             if path == LOGIN:  # with somebody else's token
                 assert answer.status_code == 401
                 continue
-            assert answer.status_code == success(call), (path, name, answer.text)
+            done = answer.status_code < 300 and str(answer.status_code) in call["responses"]
+            assert done, (path, name, answer.text)
             sent += 1
             if path == LIST:
                 assert answer.json()["filters"] == body.get("filters", [])
@@ -125,6 +126,7 @@ class Caller:
         self.inspector = sluice.call("POST", LIST, json={
             "data_stream_type": 3, "destination": {"connection_type": "Inspector"}}).json()["id"]
         self.doomed = 0
+        self.replay = 0
         self.login = self.make_token()
 
     def make_stream(self):
@@ -158,9 +160,19 @@ class Caller:
             self.stream = self.make_stream()  # a generated id was its own
         return self.stream
 
+    def own_replay(self, stream):
+        """Under way, if the stream is paused."""
+        answer = self.sluice.call("POST", f"{LIST}/{stream}/replay", json={"from": 0, "to": 9})
+        assert answer.status_code in (202, 409), answer.text
+        if answer.status_code == 202:
+            self.replay = answer.json()["id"]
+        return self.replay
+
     def prepare(self, case, own, role):
         if own and "id" in case.path_parameters:
             case.path_parameters["id"] = self.own_id(case)
+        if own and "replay_id" in case.path_parameters:
+            case.path_parameters["replay_id"] = self.own_replay(case.path_parameters["id"])
         if own and isinstance(case.query, dict):
             case.query.pop("organisation_id", None)
         if own and case.path == LOGIN:

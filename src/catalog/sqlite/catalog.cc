@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
 #include <utility>
 
 #include "base/logging.h"
@@ -20,7 +21,8 @@ constexpr std::string_view kStreamColumns =
     "id, organisation_id, name, type, destination, delivery, relation_resolution, historic, "
     "status, status_before_pause, last_error, remote_status, start_offset, revision, created_ms, "
     "updated_ms, filters, labels, filter_revision, render_revision, settings_revision, "
-    "destination_revision, applied_revision, failing_s, park_to IS NULL, park_to";
+    "destination_revision, applied_revision, failing_s, park_to, "
+    "replaces, handed_cursor, doubt_first, doubt_last, replaced_by, closed_ms";
 
 Stream stream_of(const Statement& row) {
   Stream stream;
@@ -48,7 +50,15 @@ Stream stream_of(const Statement& row) {
   stream.destination_revision = static_cast<std::uint32_t>(row.integer(21));
   stream.applied_revision = static_cast<std::uint32_t>(row.integer(22));
   stream.failing_s = static_cast<std::uint32_t>(row.integer(23));
-  if (row.integer(24) == 0) stream.park_to = Offset{static_cast<std::uint64_t>(row.integer(25))};
+  stream.park_to = optional_id<Offset>(row, 24);
+  if (const auto from = optional_id<StreamId>(row, 25)) {
+    stream.hand_over = {*from, Offset{static_cast<std::uint64_t>(row.integer(26))}, {}};
+    const auto first = optional_id<Offset>(row, 27);
+    const auto last = optional_id<Offset>(row, 28);
+    if (first && last) stream.hand_over->in_doubt = {*first, *last};
+  }
+  stream.replaced_by = optional_id<StreamId>(row, 29);
+  stream.closed = WallTime{row.integer(30)};
   return stream;
 }
 
@@ -75,6 +85,8 @@ class SqliteCatalog final : public Catalog {
   Result<void> delete_stream(OrganisationId organisation, StreamId id) override;
 
  private:
+  // Closes the stream that `stream` takes over from.
+  Result<void> close_former(const Stream& stream, WallTime now) SLUICE_REQUIRES(mutex_);
   Result<void> check_room(OrganisationId organisation) SLUICE_REQUIRES(mutex_);
   Result<std::optional<Stream>> read_stream(std::optional<OrganisationId> organisation, StreamId id)
       SLUICE_REQUIRES(mutex_);
@@ -156,7 +168,7 @@ Result<std::optional<Organisation>> SqliteCatalog::organisation(OrganisationId i
 Result<void> SqliteCatalog::check_room(OrganisationId organisation) {
   Result<Statement> query = database_.prepare(
       "SELECT (SELECT count(*) FROM organisations WHERE id = ?1), "
-      "(SELECT count(*) FROM streams WHERE organisation_id = ?1)");
+      "(SELECT count(*) FROM streams WHERE organisation_id = ?1 AND replaced_by IS NULL)");
   if (!query) return query.error();
   const Result<bool> row = query->bind(sql_id(organisation)).step();
   if (!row) return row.error();
@@ -172,18 +184,48 @@ Result<void> SqliteCatalog::check_room(OrganisationId organisation) {
   return {};
 }
 
+// To nobody yet: the new stream's id follows.
+Result<void> SqliteCatalog::close_former(const Stream& stream, WallTime now) {
+  if (!stream.hand_over) return {};
+  Result<Statement> update = database_.prepare(
+      "UPDATE streams SET status = ?, replaced_by = 0, closed_ms = ?, updated_ms = ? WHERE id = ? "
+      "AND organisation_id = ? AND type = ? AND replaced_by IS NULL AND status <> ?");
+  if (!update) return update.error();
+  const Result<void> done = update->bind(static_cast<std::int64_t>(StreamStatus::Paused))
+                                .bind(now.ms)
+                                .bind(now.ms)
+                                .bind(sql_id(stream.hand_over->from))
+                                .bind(sql_id(stream.organisation))
+                                .bind(std::int64_t{stream.type})
+                                .bind(static_cast<std::int64_t>(StreamStatus::Disabled))
+                                .run();
+  if (!done) return done.error();
+  if (database_.changes() == 1) return {};
+  return Error{ErrorCode::Conflict, fmt::format("stream {} is gone, disabled or replaced by now",
+                                                stream.hand_over->from.value())};
+}
+
 Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
   const MutexLock lock(mutex_);
   Result<Transaction> transaction = Transaction::begin(database_);
   if (!transaction) return transaction.error();
+  if (auto closed = close_former(stream, now); !closed) return closed.error();
   const Result<void> room = check_room(stream.organisation);
   if (!room) return room.error();
   Result<Statement> insert = database_.prepare(
       "INSERT INTO streams (organisation_id, name, type, destination, delivery, "
       "relation_resolution, historic, status, status_before_pause, last_error, remote_status, "
-      "start_offset, revision, created_ms, updated_ms, filters, labels) "
-      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "start_offset, revision, created_ms, updated_ms, filters, labels, replaces, handed_cursor, "
+      "doubt_first, doubt_last) "
+      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   if (!insert) return insert.error();
+  std::optional<StreamId> from;
+  std::optional<Offset> cursor, doubt_first, doubt_last;
+  if (const auto& hand_over = stream.hand_over) {
+    from = hand_over->from;
+    cursor = hand_over->cursor;
+    if (hand_over->in_doubt) std::tie(doubt_first, doubt_last) = *hand_over->in_doubt;
+  }
   const Result<void> done = insert->bind(sql_id(stream.organisation))
                                 .bind(stream.name)
                                 .bind(std::int64_t{stream.type})
@@ -201,6 +243,10 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
                                 .bind(now.ms)
                                 .bind(stream.filters)
                                 .bind(stream.labels)
+                                .bind_or_null(sql_or_null(from))
+                                .bind_or_null(sql_or_null(cursor))
+                                .bind_or_null(sql_or_null(doubt_first))
+                                .bind_or_null(sql_or_null(doubt_last))
                                 .run();
   if (!done) return done.error();
   stream.id = StreamId{static_cast<std::uint64_t>(database_.last_insert_id())};
@@ -209,6 +255,12 @@ Result<Stream> SqliteCatalog::create_stream(Stream stream, WallTime now) {
   const Result<void> sealed =
       update->bind(seal(stream, stream.destination)).bind(sql_id(stream.id)).run();
   if (!sealed) return sealed.error();
+  if (from) {
+    Result<Statement> name = database_.prepare("UPDATE streams SET replaced_by = ? WHERE id = ?");
+    if (!name) return name.error();
+    const Result<void> named = name->bind(sql_id(stream.id)).bind(sql_id(*from)).run();
+    if (!named) return named.error();
+  }
   stream.created = stream.updated = now;
   const Result<void> committed = transaction->commit();
   if (!committed) return committed.error();
@@ -246,9 +298,7 @@ Result<std::optional<Stream>> SqliteCatalog::read_stream(std::optional<Organisat
                                     "AND organisation_id = coalesce(?, organisation_id)",
                                     kStreamColumns));
   if (!query) return query.error();
-  std::optional<std::int64_t> owner;
-  if (organisation) owner = sql_id(*organisation);
-  query->bind(sql_id(id)).bind_or_null(owner);
+  query->bind(sql_id(id)).bind_or_null(sql_or_null(organisation));
   const Result<bool> row = query->step();
   if (!row) return row.error();
   if (!*row) return std::optional<Stream>();
@@ -326,14 +376,12 @@ Result<void> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
     if (!prepared) return prepared.error();
     update_stream_ = *std::move(prepared);
   }
-  std::optional<std::int64_t> park_to;
-  if (stream.park_to) park_to = static_cast<std::int64_t>(stream.park_to->value());
   const Result<void> done = update_stream_->bind(static_cast<std::int64_t>(stream.status))
                                 .bind(static_cast<std::int64_t>(stream.status_before_pause))
                                 .bind(stream.last_error)
                                 .bind_or_null(stream.remote_status)
                                 .bind(static_cast<std::int64_t>(stream.start.value()))
-                                .bind_or_null(park_to)
+                                .bind_or_null(sql_or_null(stream.park_to))
                                 .bind(std::int64_t{stream.revision})
                                 .bind(std::int64_t{stream.applied_revision})
                                 .bind(std::int64_t{stream.failing_s})

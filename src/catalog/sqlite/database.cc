@@ -79,9 +79,14 @@ std::int64_t Statement::integer(int column) const {
   return sqlite3_column_int64(statement_.get(), column);
 }
 
-std::optional<int> Statement::optional_int(int column) const {
+std::optional<std::int64_t> Statement::optional_integer(int column) const {
   if (sqlite3_column_type(statement_.get(), column) == SQLITE_NULL) return std::nullopt;
-  return sqlite3_column_int(statement_.get(), column);
+  return integer(column);
+}
+
+std::optional<int> Statement::optional_int(int column) const {
+  const std::optional<std::int64_t> value = optional_integer(column);
+  return value ? std::optional(static_cast<int>(*value)) : std::nullopt;
 }
 
 std::string Statement::text(int column) const {

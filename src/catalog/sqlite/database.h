@@ -38,6 +38,7 @@ class Statement {
   Result<void> run();
 
   std::int64_t integer(int column) const;
+  std::optional<std::int64_t> optional_integer(int column) const;
   std::optional<int> optional_int(int column) const;
   std::string text(int column) const;
 

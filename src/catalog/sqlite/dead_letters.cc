@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 #include <utility>
 
@@ -27,11 +28,12 @@ constexpr OwnFile kFile = {.name = "dead letters",
   CREATE TABLE letter (
     stream_id INTEGER NOT NULL,
     record_offset INTEGER NOT NULL,
-    record_id INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     parked_ms INTEGER NOT NULL,
     reason TEXT NOT NULL,
     status INTEGER,
+    marked INTEGER NOT NULL,
+    columns TEXT NOT NULL, -- RecordColumns, as in the log
     bytes INTEGER NOT NULL,
     record TEXT NOT NULL,
     PRIMARY KEY (stream_id, record_offset)
@@ -39,7 +41,7 @@ constexpr OwnFile kFile = {.name = "dead letters",
   -- Sizes are summed up over this alone, whatever the records weigh.
   CREATE INDEX letter_sizes ON letter (stream_id, bytes);
   CREATE TABLE state (
-    stream_id INTEGER PRIMARY KEY,
+    key INTEGER PRIMARY KEY,
     bytes TEXT NOT NULL
   );
 )sql",
@@ -49,9 +51,22 @@ Error ours(Error error) { return renamed(std::move(error), kFile.name); }
 
 std::int64_t sql_offset(Offset offset) { return static_cast<std::int64_t>(offset.value()); }
 
+constexpr std::string_view kLetterColumns =
+    "record_offset, columns, kind, parked_ms, reason, status, record";
+
+std::string_view text_of(const RecordColumns& columns) {
+  return {reinterpret_cast<const char*>(&columns), sizeof columns};
+}
+
+RecordColumns columns_of(const std::string& text) {
+  RecordColumns columns;
+  if (text.size() == sizeof columns) std::memcpy(&columns, text.data(), sizeof columns);
+  return columns;
+}
+
 DeadLetter letter_of(const Statement& row) {
   return {.offset = Offset{static_cast<std::uint64_t>(row.integer(0))},
-          .record_id = row.integer(1),
+          .columns = columns_of(row.text(1)),
           .kind = static_cast<Kind>(row.integer(2)),
           .parked = WallTime{row.integer(3)},
           .reason = row.text(4),
@@ -66,13 +81,16 @@ class SqliteDeadLetters final : public DeadLetters {
 
   Result<void> load_sizes();
   Result<void> park(StreamId stream, std::span<const DeadLetter> letters,
-                    std::string_view state) override;
+                    const State& state) override;
   Result<std::vector<State>> states() override;
   Result<Page> list(StreamId stream, Offset from, std::uint32_t limit) override;
+  Result<Marked> mark(StreamId stream, const std::optional<std::vector<Offset>>& offsets) override;
+  Result<void> unmark(StreamId stream) override;
+  Result<Page> marked(StreamId stream, Offset from, std::uint32_t limit) override;
   Result<std::uint64_t> remove(StreamId stream,
                                const std::optional<std::vector<Offset>>& offsets) override;
-  Result<void> forget(StreamId stream) override;
-  Result<void> keep_only(std::span<const StreamId> streams) override;
+  Result<void> forget(StreamId key) override;
+  Result<void> keep_only(std::span<const StreamId> keys) override;
   std::uint64_t count(StreamId stream) const override;
 
  private:
@@ -82,10 +100,14 @@ class SqliteDeadLetters final : public DeadLetters {
   };
   Result<Size> size_in_file(StreamId stream) SLUICE_REQUIRES(mutex_);
   Result<void> insert(StreamId stream, std::span<const DeadLetter> letters) SLUICE_REQUIRES(mutex_);
-  Result<void> keep_state(StreamId stream, std::string_view state) SLUICE_REQUIRES(mutex_);
+  Result<void> keep_state(const State& state) SLUICE_REQUIRES(mutex_);
+  Result<Page> read_page(Result<Statement> query, StreamId stream, Offset from, std::uint32_t limit)
+      SLUICE_REQUIRES(mutex_);
+  Result<void> set_mark(StreamId stream, const std::optional<std::vector<Offset>>& offsets)
+      SLUICE_REQUIRES(mutex_);
   Result<std::uint64_t> erase(StreamId stream, const std::optional<std::vector<Offset>>& offsets)
       SLUICE_REQUIRES(mutex_);
-  Result<void> erase_all(StreamId stream) SLUICE_REQUIRES(mutex_);
+  Result<void> erase_all(StreamId key) SLUICE_REQUIRES(mutex_);
   void note(StreamId stream, Size size);
   Size size(StreamId stream) const;
 
@@ -139,24 +161,22 @@ Result<SqliteDeadLetters::Size> SqliteDeadLetters::size_in_file(StreamId stream)
 }
 
 Result<void> SqliteDeadLetters::park(StreamId stream, std::span<const DeadLetter> letters,
-                                     std::string_view state) {
+                                     const State& state) {
   const Size before = size(stream);
-  std::uint64_t bytes = before.bytes;
-  for (const DeadLetter& letter : letters) bytes += letter.record.size();
-  if (before.count + letters.size() > limits_.count_max || bytes > limits_.bytes_max) {
+  const MutexLock lock(mutex_);
+  Result<Transaction> transaction = Transaction::begin(database_);
+  if (!transaction) return ours(transaction.error());
+  if (auto inserted = insert(stream, letters); !inserted) return ours(inserted.error());
+  if (auto kept = keep_state(state); !kept) return ours(kept.error());
+  // Some may have been there before.
+  const Result<Size> size = size_in_file(stream);
+  if (!size) return ours(size.error());
+  if (size->count > limits_.count_max || size->bytes > limits_.bytes_max) {
     return Error{ErrorCode::Conflict,
                  fmt::format("the stream has {} dead letters of {} bytes, and may have {} of {} "
                              "bytes: redrive or delete them, then restart the stream",
                              before.count, before.bytes, limits_.count_max, limits_.bytes_max)};
   }
-  const MutexLock lock(mutex_);
-  Result<Transaction> transaction = Transaction::begin(database_);
-  if (!transaction) return ours(transaction.error());
-  if (auto inserted = insert(stream, letters); !inserted) return ours(inserted.error());
-  if (auto kept = keep_state(stream, state); !kept) return ours(kept.error());
-  // Some may have been there before.
-  const Result<Size> size = size_in_file(stream);
-  if (!size) return ours(size.error());
   if (auto committed = transaction->commit(); !committed) return ours(committed.error());
   note(stream, *size);
   return {};
@@ -164,17 +184,17 @@ Result<void> SqliteDeadLetters::park(StreamId stream, std::span<const DeadLetter
 
 Result<void> SqliteDeadLetters::insert(StreamId stream, std::span<const DeadLetter> letters) {
   Result<Statement> statement = database_.prepare(
-      "INSERT OR REPLACE INTO letter (stream_id, record_offset, record_id, kind, parked_ms, "
-      "reason, status, bytes, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+      "INSERT OR REPLACE INTO letter (stream_id, record_offset, kind, parked_ms, reason, status, "
+      "marked, columns, bytes, record) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)");
   if (!statement) return statement.error();
   for (const DeadLetter& letter : letters) {
     const Result<void> done = statement->bind(sql_id(stream))
                                   .bind(sql_offset(letter.offset))
-                                  .bind(letter.record_id)
                                   .bind(static_cast<std::int64_t>(letter.kind))
                                   .bind(letter.parked.ms)
                                   .bind(letter.reason)
                                   .bind_or_null(letter.status)
+                                  .bind(text_of(letter.columns))
                                   .bind(static_cast<std::int64_t>(letter.record.size()))
                                   .bind(letter.record)
                                   .run();
@@ -183,17 +203,17 @@ Result<void> SqliteDeadLetters::insert(StreamId stream, std::span<const DeadLett
   return {};
 }
 
-Result<void> SqliteDeadLetters::keep_state(StreamId stream, std::string_view state) {
+Result<void> SqliteDeadLetters::keep_state(const State& state) {
   Result<Statement> statement =
-      database_.prepare("INSERT OR REPLACE INTO state (stream_id, bytes) VALUES (?, ?)");
+      database_.prepare("INSERT OR REPLACE INTO state (key, bytes) VALUES (?, ?)");
   if (!statement) return statement.error();
-  return statement->bind(sql_id(stream)).bind(state).run();
+  return statement->bind(sql_id(state.key)).bind(state.bytes).run();
 }
 
 Result<std::vector<DeadLetters::State>> SqliteDeadLetters::states() {
   const MutexLock lock(mutex_);
-  auto found = read_rows<State>(
-      database_.prepare("SELECT stream_id, bytes FROM state"), [](const Statement& row) {
+  auto found =
+      read_rows<State>(database_.prepare("SELECT key, bytes FROM state"), [](const Statement& row) {
         return State{StreamId{static_cast<std::uint64_t>(row.integer(0))}, row.text(1)};
       });
   if (!found) return ours(found.error());
@@ -203,9 +223,24 @@ Result<std::vector<DeadLetters::State>> SqliteDeadLetters::states() {
 Result<DeadLetters::Page> SqliteDeadLetters::list(StreamId stream, Offset from,
                                                   std::uint32_t limit) {
   const MutexLock lock(mutex_);
-  Result<Statement> query = database_.prepare(
-      "SELECT record_offset, record_id, kind, parked_ms, reason, status, record FROM letter "
-      "WHERE stream_id = ? AND record_offset >= ? ORDER BY record_offset");
+  return read_page(database_.prepare(fmt::format("SELECT {} FROM letter WHERE stream_id = ? AND "
+                                                 "record_offset >= ? ORDER BY record_offset",
+                                                 kLetterColumns)),
+                   stream, from, limit);
+}
+
+Result<DeadLetters::Page> SqliteDeadLetters::marked(StreamId stream, Offset from,
+                                                    std::uint32_t limit) {
+  const MutexLock lock(mutex_);
+  return read_page(
+      database_.prepare(fmt::format("SELECT {} FROM letter WHERE stream_id = ? AND "
+                                    "record_offset >= ? AND marked = 1 ORDER BY record_offset",
+                                    kLetterColumns)),
+      stream, from, limit);
+}
+
+Result<DeadLetters::Page> SqliteDeadLetters::read_page(Result<Statement> query, StreamId stream,
+                                                       Offset from, std::uint32_t limit) {
   if (!query) return ours(query.error());
   query->bind(sql_id(stream)).bind(sql_offset(from));
   Page page;
@@ -221,6 +256,59 @@ Result<DeadLetters::Page> SqliteDeadLetters::list(StreamId stream, Offset from,
     page.letters.push_back(letter_of(*query));
     bytes += page.letters.back().record.size();
   }
+}
+
+Result<void> SqliteDeadLetters::set_mark(StreamId stream,
+                                         const std::optional<std::vector<Offset>>& offsets) {
+  Result<Statement> statement = database_.prepare(
+      offsets ? "UPDATE letter SET marked = 1 WHERE stream_id = ? AND record_offset = ?"
+              : "UPDATE letter SET marked = 1 WHERE stream_id = ?");
+  if (!statement) return statement.error();
+  if (!offsets) return statement->bind(sql_id(stream)).run();
+  for (const Offset offset : *offsets) {
+    if (auto done = statement->bind(sql_id(stream)).bind(sql_offset(offset)).run(); !done) {
+      return done;
+    }
+    if (database_.changes() == 0) {
+      return Error{ErrorCode::NotFound,
+                   fmt::format("the stream has no dead letter at offset {}", offset.value())};
+    }
+  }
+  return {};
+}
+
+Result<DeadLetters::Marked> SqliteDeadLetters::mark(
+    StreamId stream, const std::optional<std::vector<Offset>>& offsets) {
+  const MutexLock lock(mutex_);
+  Result<Transaction> transaction = Transaction::begin(database_);
+  if (!transaction) return ours(transaction.error());
+  Result<Statement> clear = database_.prepare("UPDATE letter SET marked = 0 WHERE stream_id = ?");
+  if (!clear) return ours(clear.error());
+  if (auto done = clear->bind(sql_id(stream)).run(); !done) return ours(done.error());
+  if (auto done = set_mark(stream, offsets); !done) {
+    return done.error().code == ErrorCode::NotFound ? done.error() : ours(done.error());
+  }
+  Result<Statement> query = database_.prepare(
+      "SELECT count(*), coalesce(min(record_offset), 0), coalesce(max(record_offset), 0) "
+      "FROM letter WHERE stream_id = ? AND marked = 1");
+  if (!query) return ours(query.error());
+  const Result<bool> row = query->bind(sql_id(stream)).step();
+  if (!row) return ours(row.error());
+  const auto number = [&](int column) {
+    return static_cast<std::uint64_t>(query->integer(column));
+  };
+  const Marked marked{number(0), Offset{number(1)}, Offset{number(2)}};
+  if (auto committed = transaction->commit(); !committed) return ours(committed.error());
+  return marked;
+}
+
+Result<void> SqliteDeadLetters::unmark(StreamId stream) {
+  const MutexLock lock(mutex_);
+  Result<Statement> clear =
+      database_.prepare("UPDATE letter SET marked = 0 WHERE stream_id = ? AND marked = 1");
+  if (!clear) return ours(clear.error());
+  if (auto done = clear->bind(sql_id(stream)).run(); !done) return ours(done.error());
+  return {};
 }
 
 Result<std::uint64_t> SqliteDeadLetters::erase(StreamId stream,
@@ -256,32 +344,32 @@ Result<std::uint64_t> SqliteDeadLetters::remove(StreamId stream,
   return *removed;
 }
 
-Result<void> SqliteDeadLetters::forget(StreamId stream) {
+Result<void> SqliteDeadLetters::forget(StreamId key) {
   const MutexLock lock(mutex_);
-  return erase_all(stream);
+  return erase_all(key);
 }
 
-Result<void> SqliteDeadLetters::erase_all(StreamId stream) {
+Result<void> SqliteDeadLetters::erase_all(StreamId key) {
   Result<Transaction> transaction = Transaction::begin(database_);
   if (!transaction) return ours(transaction.error());
-  if (auto erased = erase(stream, std::nullopt); !erased) return ours(erased.error());
-  Result<Statement> statement = database_.prepare("DELETE FROM state WHERE stream_id = ?");
+  if (auto erased = erase(key, std::nullopt); !erased) return ours(erased.error());
+  Result<Statement> statement = database_.prepare("DELETE FROM state WHERE key = ?");
   if (!statement) return ours(statement.error());
-  if (auto done = statement->bind(sql_id(stream)).run(); !done) return ours(done.error());
+  if (auto done = statement->bind(sql_id(key)).run(); !done) return ours(done.error());
   if (auto committed = transaction->commit(); !committed) return ours(committed.error());
-  note(stream, {});
+  note(key, {});
   return {};
 }
 
-Result<void> SqliteDeadLetters::keep_only(std::span<const StreamId> streams) {
+Result<void> SqliteDeadLetters::keep_only(std::span<const StreamId> keys) {
   const MutexLock lock(mutex_);
   const auto known = read_rows<StreamId>(
-      database_.prepare("SELECT stream_id FROM state UNION SELECT stream_id FROM letter"),
+      database_.prepare("SELECT key FROM state UNION SELECT stream_id FROM letter"),
       [](const Statement& row) { return StreamId{static_cast<std::uint64_t>(row.integer(0))}; });
   if (!known) return ours(known.error());
-  for (const StreamId stream : *known) {
-    if (std::find(streams.begin(), streams.end(), stream) != streams.end()) continue;
-    if (auto done = erase_all(stream); !done) return done;
+  for (const StreamId key : *known) {
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
+    if (auto done = erase_all(key); !done) return done;
   }
   return {};
 }

@@ -28,9 +28,12 @@ class DeadLettersTest : public ::testing::Test {
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     letters_ = std::move(*opened);
   }
+  Result<void> park(StreamId stream, const std::vector<DeadLetter>& letters, std::string state) {
+    return letters_->park(stream, letters, {stream, std::move(state)});
+  }
   static DeadLetter letter(std::uint64_t offset, std::string record = "{}") {
     return {Offset{offset},
-            100 + static_cast<std::int64_t>(offset),
+            {.id = 100 + static_cast<std::int64_t>(offset)},
             Kind::Usage,
             WallTime{7},
             "400",
@@ -53,8 +56,8 @@ class DeadLettersTest : public ::testing::Test {
 
 TEST_F(DeadLettersTest, KeepsLettersAndTheStateBehindThem) {
   const std::string state("a\0b", 3);
-  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(9), letter(3, "{\"id\": 3}")}, state));
-  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "x"));
+  ASSERT_TRUE(park(kStream, std::vector{letter(9), letter(3, "{\"id\": 3}")}, state));
+  ASSERT_TRUE(park(kOther, std::vector{letter(1)}, "x"));
   open();
   const auto page = letters_->list(kStream, {}, 10);
   ASSERT_TRUE(page.has_value());
@@ -62,7 +65,7 @@ TEST_F(DeadLettersTest, KeepsLettersAndTheStateBehindThem) {
   EXPECT_FALSE(page->more);
   const DeadLetter& first = page->letters[0];
   EXPECT_EQ(first.offset, Offset{3});
-  EXPECT_EQ(first.record_id, 103);
+  EXPECT_EQ(first.columns.id, 103);
   EXPECT_EQ(first.kind, Kind::Usage);
   EXPECT_EQ(first.parked, WallTime{7});
   EXPECT_EQ(first.reason, "400");
@@ -76,11 +79,11 @@ TEST_F(DeadLettersTest, KeepsLettersAndTheStateBehindThem) {
 }
 
 TEST_F(DeadLettersTest, ParkedAgainIsOneLetterWithTheNewReason) {
-  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(9)}, "1"));
+  ASSERT_TRUE(park(kStream, std::vector{letter(9)}, "1"));
   DeadLetter again = letter(9);
   again.reason = "skipped";
   again.status.reset();
-  ASSERT_TRUE(letters_->park(kStream, std::vector{again}, "2"));
+  ASSERT_TRUE(park(kStream, std::vector{again}, "2"));
   const auto page = letters_->list(kStream, {}, 10);
   ASSERT_EQ(page->letters.size(), 1u);
   EXPECT_EQ(page->letters[0].reason, "skipped");
@@ -91,24 +94,24 @@ TEST_F(DeadLettersTest, ParkedAgainIsOneLetterWithTheNewReason) {
 
 TEST_F(DeadLettersTest, BeyondALimitNothingIsTakenAndTheStateStays) {
   open({.count_max = 2, .bytes_max = 1000});
-  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1), letter(2)}, "before"));
-  const auto refused = letters_->park(kStream, std::vector{letter(3)}, "behind");
+  ASSERT_TRUE(park(kStream, std::vector{letter(1), letter(2)}, "before"));
+  const auto refused = park(kStream, std::vector{letter(3)}, "behind");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::Conflict);
   EXPECT_NE(refused.error().message.find("redrive or delete"), std::string::npos);
   EXPECT_EQ(offsets(), (Offsets{1, 2}));
   EXPECT_EQ((*letters_->states())[0].bytes, "before");
-  EXPECT_TRUE(letters_->park(kOther, std::vector{letter(3)}, ""));
+  EXPECT_TRUE(park(kOther, std::vector{letter(3)}, ""));
 
   open({.count_max = 100, .bytes_max = 50});
-  EXPECT_FALSE(letters_->park(kStream, std::vector{letter(3, std::string(47, 'x'))}, ""));
-  EXPECT_TRUE(letters_->park(kStream, std::vector{letter(3, std::string(46, 'x'))}, ""));
+  EXPECT_FALSE(park(kStream, std::vector{letter(3, std::string(47, 'x'))}, ""));
+  EXPECT_TRUE(park(kStream, std::vector{letter(3, std::string(46, 'x'))}, ""));
 }
 
 TEST_F(DeadLettersTest, PagesGoOnWhereTheOneBeforeEnded) {
   std::vector<DeadLetter> many;
   for (std::uint64_t i = 0; i < 5; ++i) many.push_back(letter(10 * i));
-  ASSERT_TRUE(letters_->park(kStream, many, ""));
+  ASSERT_TRUE(park(kStream, many, ""));
   auto page = letters_->list(kStream, Offset{1}, 2);
   ASSERT_EQ(page->letters.size(), 2u);
   EXPECT_TRUE(page->more);
@@ -119,8 +122,8 @@ TEST_F(DeadLettersTest, PagesGoOnWhereTheOneBeforeEnded) {
 }
 
 TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
-  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1), letter(2), letter(3)}, "s"));
-  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "o"));
+  ASSERT_TRUE(park(kStream, std::vector{letter(1), letter(2), letter(3)}, "s"));
+  ASSERT_TRUE(park(kOther, std::vector{letter(1)}, "o"));
   EXPECT_EQ(*letters_->remove(kStream, std::vector{Offset{2}, Offset{77}}), 1u);
   EXPECT_EQ(offsets(), (Offsets{1, 3}));
   EXPECT_EQ(letters_->count(kStream), 2u);
@@ -129,19 +132,19 @@ TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
   EXPECT_EQ(letters_->states()->size(), 2u);
   ASSERT_TRUE(letters_->forget(kOther));
   ASSERT_EQ(letters_->states()->size(), 1u);
-  EXPECT_EQ((*letters_->states())[0].stream, kStream);
+  EXPECT_EQ((*letters_->states())[0].key, kStream);
   EXPECT_EQ(offsets(kOther), Offsets{});
 }
 
 TEST_F(DeadLettersTest, WhatACrashLeftOfDeletedStreamsGoes) {
-  ASSERT_TRUE(letters_->park(kStream, std::vector{letter(1)}, "s"));
-  ASSERT_TRUE(letters_->park(kOther, std::vector{letter(1)}, "o"));
+  ASSERT_TRUE(park(kStream, std::vector{letter(1)}, "s"));
+  ASSERT_TRUE(park(kOther, std::vector{letter(1)}, "o"));
   open();
   ASSERT_TRUE(letters_->keep_only(std::vector{kOther}));
   EXPECT_EQ(letters_->count(kStream), 0u);
   EXPECT_EQ(offsets(), Offsets{});
   ASSERT_EQ(letters_->states()->size(), 1u);
-  EXPECT_EQ((*letters_->states())[0].stream, kOther);
+  EXPECT_EQ((*letters_->states())[0].key, kOther);
   EXPECT_EQ(letters_->count(kOther), 1u);
 }
 

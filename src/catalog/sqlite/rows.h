@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "catalog/catalog.h"
@@ -15,6 +16,17 @@ namespace sluice::catalog {
 template <class Id>
 std::int64_t sql_id(Id id) {
   return static_cast<std::int64_t>(id.value());
+}
+
+// NULL for nothing.
+template <class Id>
+std::optional<std::int64_t> sql_or_null(const std::optional<Id>& id) {
+  return id ? std::optional(sql_id(*id)) : std::nullopt;
+}
+template <class Id>
+std::optional<Id> optional_id(const Statement& row, int column) {
+  const std::optional<std::int64_t> value = row.optional_integer(column);
+  return value ? std::optional(Id{static_cast<std::uint64_t>(*value)}) : std::nullopt;
 }
 
 inline constexpr std::string_view kOrganisationColumns = "id, name, company_id, project";

@@ -30,6 +30,7 @@ std::string key_of(const Config& config, const RecordBatch& batch, Kind kind,
       usage ? batch.delivered_stored.usage_s : batch.delivered_stored.event_s;
   std::string key = config.prefix + (usage ? "cdr_" : "events_");
   key += fmt::format("{:%Y%m%d_%H%M%S}", fmt::gmtime(static_cast<std::time_t>(first.stored_s)));
+  if (batch.replay) key += fmt::format("_r{}", batch.replay->value());
   if (batch.test) {
     key += "_test";
   } else if (first.stored_s == last_s) {

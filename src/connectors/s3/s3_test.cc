@@ -122,6 +122,10 @@ TEST(S3Key, TheLastOnesNameAgainGetsTheFirstOffset) {
   EXPECT_EQ(key(config_with(), batch, Kind::Event), "events_20261122_083703.csv");
   batch.test = true;
   EXPECT_EQ(key(config_with(), batch, Kind::Usage), "cdr_20261122_083703_test.csv");
+  batch.test = false;
+  batch.replay = ReplayId{9};
+  EXPECT_EQ(key(config_with(), batch, Kind::Event), "events_20261122_083703_r9.csv");
+  EXPECT_EQ(key(config_with(), batch, Kind::Usage), "cdr_20261122_083703_r9_6.csv");
 }
 
 TEST(S3Key, FirstStoredLooksAtTheDeliveredRecordsAlone) {

@@ -31,6 +31,9 @@ egress::HttpRequest build_request(const Config& config, const RecordBatch& batch
   headers.emplace_back("X-Sluice-Stream", std::to_string(batch.stream.value()));
   headers.emplace_back("X-Sluice-Offsets",
                        fmt::format("{}-{}", batch.first.value(), batch.last.value()));
+  if (batch.replay.has_value()) {
+    headers.emplace_back("X-Sluice-Replay", std::to_string(batch.replay->value()));
+  }
   if (batch.previous.has_value()) {
     headers.emplace_back("X-Sluice-Previous", std::to_string(batch.previous->value()));
   }

@@ -1,0 +1,288 @@
+#include "dispatch/machine_runner.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "base/logging.h"
+#include "dispatch/attempt_of.h"
+
+namespace sluice::dispatch {
+namespace {
+
+using catalog::StreamStatus;
+
+constexpr std::uint64_t kTurnBytes = 256 * 1024;
+constexpr int kTurnReads = 32;
+
+Counter attempt_counter(Metrics& metrics, const char* outcome) {
+  return metrics.counter("sluice_delivery_attempts_total", "Attempts to deliver a batch.",
+                         {{"outcome", outcome}});
+}
+
+Gauge stream_gauge(Metrics& metrics, const char* status) {
+  return metrics.gauge("sluice_streams", "Streams by status.", {{"status", status}});
+}
+
+}  // namespace
+
+DispatchMetrics::DispatchMetrics(Metrics& m)
+    : attempts_delivered(attempt_counter(m, "delivered")),
+      attempts_retry(attempt_counter(m, "retry")),
+      attempts_rejected(attempt_counter(m, "rejected")),
+      attempts_misconfigured(attempt_counter(m, "misconfigured")),
+      attempts_gone(attempt_counter(m, "gone")),
+      records(m.counter("sluice_delivery_records_total", "Records delivered.")),
+      bytes(m.counter("sluice_delivery_bytes_total", "Bytes of the records delivered.")),
+      parked(m.counter("sluice_delivery_parked_records_total", "Records parked as dead letters.")),
+      seconds(m.histogram_s("sluice_delivery_seconds", "Time of one attempt.")),
+      running(stream_gauge(m, "running")),
+      paused(stream_gauge(m, "paused")),
+      error(stream_gauge(m, "error")),
+      disabled(stream_gauge(m, "disabled")),
+      in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
+                              "Bytes of the log that streams hold in memory.")) {}
+
+Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
+  // In the order of the variant.
+  Counter* const counters[] = {&attempts_delivered, &attempts_retry, &attempts_rejected,
+                               &attempts_misconfigured, &attempts_gone};
+  return *counters[decision.index()];
+}
+
+Gauge& DispatchMetrics::streams(StreamStatus status) {
+  switch (status) {
+    case StreamStatus::Paused: return paused;
+    case StreamStatus::Error: return error;
+    case StreamStatus::Disabled: return disabled;
+    case StreamStatus::Running:
+    case StreamStatus::Pending: break;
+  }
+  return running;
+}
+
+std::optional<JournalEntry> Shared::recovered(StreamId key) const {
+  const auto found = parked_states.find(key);
+  std::optional<JournalEntry> parked;
+  if (found != parked_states.end()) parked = found->second;
+  return further(journal->recovered(key), parked);
+}
+
+bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
+  const MutexLock lock(mutex_);
+  while (count_ > 0) {
+    if (!ended_.wait_until(mutex_, until)) return count_ == 0;
+  }
+  return true;
+}
+
+MachineRunner::MachineRunner(StreamId stream, OrganisationId organisation,
+                             std::shared_ptr<Shared> shared, boost::asio::io_context& loop,
+                             ReadQueue& reads)
+    : id_(stream),
+      organisation_(organisation),
+      shared_(std::move(shared)),
+      loop_(loop),
+      reads_(reads),
+      random_(std::random_device{}()),
+      key_(stream),
+      timer_(loop) {}
+
+MachineRunner::~MachineRunner() = default;
+
+void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
+                                 StreamMachine::Options options, StreamMachine::Start start) {
+  shared_->streams.add();
+  timeout_ = setup.settings.delivery.timeout;
+  connector_ = std::move(setup.connector);
+  reader_ = std::move(reader);
+  if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
+  if (options.replay) key_ = catalog::replay_key(options.replay->id);
+  options.stream = id_;
+  options.organisation = organisation_;
+  options.settings = std::move(setup.settings);
+  options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
+  options.wall = [this] { return shared_->clock.now(); };
+  start.entry = shared_->recovered(key_);
+  machine_.emplace(std::move(options), std::move(start));
+}
+
+void MachineRunner::change(StreamSetup setup, bool new_destination) {
+  next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
+  handle(machine_->change(std::move(setup.settings), new_destination, now()));
+}
+
+void MachineRunner::read() {
+  if (removed_) return;
+  std::uint64_t bytes = 0;
+  for (int reads = 0; reads < kTurnReads && bytes < kTurnBytes; ++reads) {
+    const std::optional<Offset> from = machine_->wants_read();
+    if (!from) break;
+    const auto result = reader_->read(*from);
+    if (result && result->chunk) bytes += result->chunk->joined.size();
+    handle(machine_->read_done(result, now()));
+    if (removed_) return;
+  }
+  read_queued_ = false;
+  queue_read();
+}
+
+void MachineRunner::queue_read() {
+  if (!machine_->wants_read() || std::exchange(read_queued_, true)) return;
+  reads_.queue_read(shared_from_this());
+}
+
+void MachineRunner::release_memory() {
+  if (memory_bytes_ > 0) handle(machine_->release(now()));
+}
+
+void MachineRunner::stop() { handle(machine_->stop(now())); }
+
+void MachineRunner::abandon() { handle(machine_->abandon(now())); }
+
+void MachineRunner::halt() {
+  removed_ = true;
+  reader_.reset();
+  timer_.cancel();
+  cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  account();
+  if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
+}
+
+void MachineRunner::forget(Journal::Done done) {
+  JournalEntry entry;
+  entry.stream = key_;
+  entry.kind = JournalEntry::Kind::Removed;
+  shared_->journal->append(entry, std::move(done));
+}
+
+// The attempt begins last: it may end before this returns.
+void MachineRunner::handle(Actions actions) {
+  if (removed_) return;
+  if (actions.freeze) append(*actions.freeze, &StreamMachine::frozen);
+  if (actions.save) append(*actions.save, &StreamMachine::saved);
+  if (actions.park) park(std::move(*actions.park));
+  if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  account();
+  moved();
+  if (removed_) return;
+  arm_timer();
+  queue_read();
+  if (machine_->stopped() && !std::exchange(counted_as_stopped_, true)) shared_->streams.done();
+  if (actions.send != nullptr) send(*actions.send);
+}
+
+void MachineRunner::append(const JournalEntry& entry,
+                           Actions (StreamMachine::*event)(const Result<void>&, SteadyTime)) {
+  shared_->journal->append(entry, [self = shared_from_this(), event](Result<void> result) {
+    boost::asio::post(self->loop_, [self, event, result = std::move(result)] {
+      if (self->removed_) return;
+      self->handle((*self->machine_.*event)(result, self->now()));
+    });
+  });
+}
+
+// The batch stays as it is until the machine hears of it, and the machine while `self` does.
+void MachineRunner::park(Actions::Park park) {
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([self = shared_from_this(), park = std::move(park)] {
+    Shared& shared = *self->shared_;
+    std::vector<catalog::DeadLetter> letters;
+    for (const connectors::RecordRun& run : park.records->runs) {
+      for (std::uint32_t i = run.begin; i < run.end; ++i) {
+        letters.push_back({.offset = plus(run.chunk->first, i),
+                           .columns = run.chunk->columns[i],
+                           .kind = run.chunk->kind,
+                           .parked = shared.clock.now(),
+                           .reason = park.reason,
+                           .status = park.status,
+                           .record = std::string(run.chunk->record(i))});
+      }
+    }
+    const JournalSlot state = encode(park.behind, kParkedSequence);
+    Result<void> result = shared.dead_letters.park(
+        self->id_, letters, {self->key_, std::string(state.data(), state.size())});
+    if (result) shared.metrics.parked.add(static_cast<double>(letters.size()));
+    boost::asio::post(self->loop_, [self, result = std::move(result)] {
+      if (!self->removed_) self->handle(self->machine_->parked(result, self->now()));
+    });
+    shared.catalog_writes.done();
+  });
+}
+
+void MachineRunner::send(const connectors::RecordBatch& batch) {
+  if (next_) {
+    connector_ = std::move(next_->connector);
+    timeout_ = next_->timeout;
+    next_.reset();
+  }
+  sent_at_ = now();
+  sent_at_wall_ = shared_->clock.now();
+  sent_bytes_ = batch.bytes;
+  boost::asio::co_spawn(
+      loop_, connector_->send(batch, sent_at_ + timeout_),
+      boost::asio::bind_cancellation_slot(
+          cancel_send_.slot(), [self = shared_from_this(), &batch](
+                                   std::exception_ptr failure, connectors::SendOutcome outcome) {
+            if (failure) {
+              outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false,
+                         Fault::Us};
+            }
+            self->on_sent(batch, outcome);
+          }));
+}
+
+void MachineRunner::on_sent(const connectors::RecordBatch& batch,
+                            const connectors::SendOutcome& outcome) {
+  if (removed_) return;
+  const SteadyTime::duration took = now() - sent_at_;
+  DispatchMetrics& metrics = shared_->metrics;
+  metrics.attempts(outcome.decision).add();
+  metrics.seconds.observe(std::chrono::duration<double>(took).count());
+  if (attempts_ != nullptr) {
+    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
+    attempts_->add(attempt_of(batch, outcome, sent_at_wall_, latency));
+  }
+  const std::uint64_t delivered = machine_->delivered();
+  Actions actions = judge(batch, outcome);
+  if (machine_->delivered() != delivered) {
+    metrics.records.add(static_cast<double>(machine_->delivered() - delivered));
+    metrics.bytes.add(static_cast<double>(sent_bytes_));
+  }
+  handle(std::move(actions));
+}
+
+Actions MachineRunner::judge(const connectors::RecordBatch&,
+                             const connectors::SendOutcome& outcome) {
+  return machine_->sent(outcome, now());
+}
+
+// An earlier alarm than needed does no harm, so that a stream in full flow rarely sets one.
+void MachineRunner::arm_timer() {
+  std::optional<SteadyTime> at = machine_->wake_at();
+  const std::optional<SteadyTime> look = wants_look();
+  if (look && (!at || *look < *at)) at = look;
+  if (!at || (timer_at_ && *timer_at_ <= *at)) return;
+  timer_at_ = at;
+  timer_.expires_after(*at - now());
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (error || self->removed_) return;
+    self->timer_at_.reset();
+    self->handle(self->machine_->timer(self->now()));
+  });
+}
+
+void MachineRunner::account() {
+  const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
+  const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
+  if (more == 0) return;
+  shared_->memory_bytes += more;
+  shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
+}
+
+}  // namespace sluice::dispatch

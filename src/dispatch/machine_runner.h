@@ -1,0 +1,202 @@
+#pragma once
+// Does for a StreamMachine what that asks for, and tells it what came of it. Internal to dispatch.
+
+#include <atomic>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "base/worker_pool.h"
+#include "catalog/attempts.h"
+#include "catalog/catalog.h"
+#include "catalog/dead_letters.h"
+#include "catalog/replays.h"
+#include "connectors/connector.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/journal.h"
+#include "dispatch/stream_machine.h"
+#include "dispatch/stream_setup.h"
+#include "recordlog/recordlog.h"
+
+namespace sluice::dispatch {
+
+struct DispatchMetrics {
+  explicit DispatchMetrics(Metrics& metrics);
+  Counter& attempts(const connectors::Decision& decision);
+  Gauge& streams(catalog::StreamStatus status);
+
+  Counter attempts_delivered, attempts_retry, attempts_rejected, attempts_misconfigured,
+      attempts_gone;
+  Counter records, bytes, parked;
+  Histogram seconds;
+  Gauge running, paused, error, disabled;
+  Gauge in_flight_bytes;
+};
+
+// Counts what must have ended before Dispatch::stop() returns.
+class Pending {
+ public:
+  void add() {
+    const MutexLock lock(mutex_);
+    ++count_;
+  }
+  void done() {
+    const MutexLock lock(mutex_);
+    if (--count_ == 0) ended_.notify_all();
+  }
+  // False: time ran out.
+  bool wait_until(std::chrono::steady_clock::time_point until);
+
+ private:
+  Mutex mutex_;
+  CondVar ended_;
+  std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
+};
+
+// What all runners use. Shared by them, because handlers that never ran may outlive the Dispatch;
+// the references are good until Dispatch::stop() has returned.
+struct Shared {
+  Shared(const Settings& settings, const Dispatch::Dependencies& dependencies,
+         std::unique_ptr<Journal> journal_in)
+      : memory_bytes_max(settings.memory_bytes_max),
+        clock(dependencies.clock),
+        log(dependencies.log),
+        catalog(dependencies.catalog),
+        dead_letters(dependencies.dead_letters),
+        replays(dependencies.replays),
+        catalog_pool(dependencies.catalog_pool),
+        find_connector(dependencies.find_connector),
+        journal(std::move(journal_in)),
+        attempts(dependencies.attempts),
+        alerts(dependencies.alerts),
+        retention(settings.retention),
+        metrics(dependencies.metrics) {}
+
+  const std::int64_t memory_bytes_max;
+  const Clock& clock;
+  recordlog::RecordLog& log;
+  catalog::Catalog& catalog;
+  catalog::DeadLetters& dead_letters;
+  catalog::Replays& replays;
+  WorkerPool& catalog_pool;
+  const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type);
+  const std::unique_ptr<Journal> journal;
+  // Where the process before left the stream (or catalog::replay_key()): the journal's entry, or
+  // the dead letters' state if that is further.
+  std::optional<JournalEntry> recovered(StreamId key) const;
+  std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
+  catalog::AttemptLog* const attempts;                       // may be null
+  AlertSink* const alerts;                                   // may be null
+  const Milliseconds retention;                              // of the log
+  DispatchMetrics metrics;
+  std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
+  Pending streams;                             // that have not stopped
+  Pending catalog_writes;
+};
+
+class MachineRunner;
+
+// The runner's place among the others of its loop.
+class ReadQueue {
+ public:
+  virtual ~ReadQueue() = default;
+  // In turn, read() will be called; of replays when no stream wants to read.
+  virtual void queue_read(std::shared_ptr<MachineRunner> runner) = 0;
+};
+
+// A stream's own way, or a replay beside it. Threads: its loop's, except the constructor.
+class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
+ public:
+  virtual ~MachineRunner();
+
+  StreamId id() const { return id_; }  // of the stream
+  OrganisationId organisation() const { return organisation_; }
+  virtual bool is_replay() const { return false; }
+
+  // Reads at most kTurnBytes or so, then queues up again if it wants more.
+  virtual void read();
+  virtual void release_memory();
+  virtual void stop();
+  virtual void abandon();
+  // Once the loop has stopped: lets go of the log, which handlers that never ran may outlive.
+  virtual void close() { reader_.reset(); }
+
+ protected:
+  MachineRunner(StreamId stream, OrganisationId organisation, std::shared_ptr<Shared> shared,
+                boost::asio::io_context& loop, ReadQueue& reads);
+
+  // `options` but for what follows from the stream, and `start` but for what its journal says. The
+  // machine's begin() is still to come.
+  void make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
+                    StreamMachine::Options options, StreamMachine::Start start);
+  void change(StreamSetup setup, bool new_destination);
+  void handle(Actions actions);
+  // Abandons what is under way; nothing happens any more.
+  void halt();
+  // The journal forgets it.
+  void forget(Journal::Done done);
+
+  // After every event.
+  virtual void moved() = 0;
+  // When moved() is to be called at the latest, whatever the machine says.
+  virtual std::optional<SteadyTime> wants_look() const { return std::nullopt; }
+  // What the machine is to be told of an attempt. `batch` is as it was sent.
+  virtual Actions judge(const connectors::RecordBatch& batch,
+                        const connectors::SendOutcome& outcome);
+
+  void queue_read();
+  void arm_timer();
+  SteadyTime now() const { return shared_->clock.steady(); }
+  // The same object, as what it is.
+  template <class Runner>
+  std::shared_ptr<Runner> self() {
+    return std::static_pointer_cast<Runner>(shared_from_this());
+  }
+
+  const StreamId id_;
+  const OrganisationId organisation_;
+  const std::shared_ptr<Shared> shared_;
+  boost::asio::io_context& loop_;
+  std::optional<StreamMachine> machine_;  // from begin() on
+  bool removed_ = false;
+  bool read_queued_ = false;
+
+ private:
+  void append(const JournalEntry& entry,
+              Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
+  void park(Actions::Park park);
+  void send(const connectors::RecordBatch& batch);
+  void on_sent(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome);
+  void account();
+
+  ReadQueue& reads_;
+  std::minstd_rand random_;
+  StreamId key_;  // in the journal
+  std::unique_ptr<connectors::Connector> connector_;
+  struct Next {  // instead of connector_ and timeout_, from the next attempt on
+    std::unique_ptr<connectors::Connector> connector;
+    Milliseconds timeout{0};
+  };
+  std::optional<Next> next_;
+  std::unique_ptr<recordlog::Reader> reader_;
+  Milliseconds timeout_{0};
+  boost::asio::steady_timer timer_;
+  std::optional<SteadyTime> timer_at_;
+  boost::asio::cancellation_signal cancel_send_;
+  std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: not kept
+  SteadyTime sent_at_;
+  WallTime sent_at_wall_;
+  std::uint64_t sent_bytes_ = 0;
+  bool counted_as_stopped_ = false;
+  std::int64_t memory_bytes_ = 0;
+};
+
+}  // namespace sluice::dispatch

@@ -1,0 +1,262 @@
+#include "dispatch/replay_runner.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "base/logging.h"
+#include "dispatch/letter_chunk.h"
+
+namespace sluice::dispatch {
+namespace {
+
+using catalog::ReplayState;
+using catalog::StreamStatus;
+
+constexpr std::uint32_t kLettersARead = 100;
+constexpr std::chrono::milliseconds kTryAgainAfter{2000};  // our own disk
+constexpr std::chrono::hours kNever{24 * 365 * 50};
+
+// Its failures are nothing that puts the stream into Error, so that in the end it fails at nothing
+// that may pass.
+void be_patient(DeliverySettings& delivery) {
+  delivery.error_after = kNever;
+  delivery.rejected_in_a_row = 0;
+  delivery.halt_on_rejected = false;
+  delivery.max_age.reset();
+}
+
+connectors::SendOutcome patient(connectors::SendOutcome outcome) {
+  if (std::holds_alternative<connectors::Misconfigured>(outcome.decision) ||
+      std::holds_alternative<connectors::Gone>(outcome.decision)) {
+    const std::string reason(connectors::reason_of(outcome.decision));
+    outcome.decision = connectors::RetryLater{reason, {}, 0};
+  }
+  return outcome;
+}
+
+}  // namespace
+
+ReplayRunner::ReplayRunner(catalog::Replay replay, OrganisationId organisation,
+                           std::shared_ptr<Shared> shared, boost::asio::io_context& loop,
+                           ReadQueue& reads, std::function<void()> over)
+    : MachineRunner(replay.stream, organisation, std::move(shared), loop, reads),
+      replay_(replay.id),
+      of_dead_letters_(replay.of_dead_letters),
+      over_(std::move(over)),
+      end_timer_(loop),
+      row_(std::move(replay)) {}
+
+StreamSetup ReplayRunner::set_up_as(const catalog::Stream& stream,
+                                    const connectors::ConnectorContext& context) const {
+  catalog::Stream as = stream;
+  {
+    const MutexLock lock(mutex_);
+    if (of_dead_letters_ || !row_.filters.empty()) {
+      as.filters = of_dead_letters_ ? "[]" : row_.filters;
+      as.filter_revision = 0;
+    }
+  }
+  StreamSetup setup = set_up(as, shared_->find_connector, context);
+  be_patient(setup.settings.delivery);
+  return setup;
+}
+
+void ReplayRunner::begin(const catalog::Stream& stream, const connectors::ConnectorContext& context,
+                         filters::Evaluator& evaluator) {
+  Offset from;
+  Offset to;
+  {
+    const MutexLock lock(mutex_);
+    from = row_.from;
+    to = row_.to;
+  }
+  StreamMachine::Options options;
+  options.evaluator = &evaluator;
+  options.created = stream.created;
+  options.replay = StreamMachine::Options::Replay{replay_, to};
+  StreamMachine::Start start;
+  start.cursor = from;
+  start.end = to;
+  std::unique_ptr<recordlog::Reader> reader;
+  if (!of_dead_letters_) reader = shared_->log.reader(organisation_, kinds_of(stream.type));
+  make_machine(set_up_as(stream, context), std::move(reader), std::move(options), std::move(start));
+  handle(machine_->begin(now()));
+}
+
+void ReplayRunner::change(const catalog::Stream& changed, bool new_destination,
+                          const connectors::ConnectorContext& context) {
+  MachineRunner::change(set_up_as(changed, context), new_destination);
+}
+
+void ReplayRunner::hold(bool hold) {
+  if (removed_ || std::exchange(held_, hold) == hold) return;
+  {
+    const MutexLock lock(mutex_);
+    waits_ = hold;
+  }
+  auto actions = machine_->command(hold ? Command::Pause : Command::Resume, now());
+  if (actions) handle(std::move(*actions));
+}
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+// Dead letters are asked for on the catalog's pool: SQLite blocks.
+void ReplayRunner::read() {
+  if (!of_dead_letters_) return MachineRunner::read();
+  if (removed_) return;
+  const std::optional<Offset> asked = machine_->wants_read();
+  if (!asked) {
+    read_queued_ = false;
+    return;
+  }
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([self = self<ReplayRunner>(), asked = *asked, end = end_of_range()] {
+    auto page = self->shared_->dead_letters.marked(self->id_, asked, kLettersARead);
+    Result<recordlog::ReadResult> result = recordlog::ReadResult{.chunk = nullptr, .resume = end};
+    if (!page) {
+      result = page.error();
+    } else if (!page->letters.empty()) {
+      const ChunkPtr chunk = chunk_of(page->letters, self->organisation_);
+      result = recordlog::ReadResult{.chunk = chunk, .resume = chunk->end()};
+    }
+    boost::asio::post(self->loop_, [self, asked, result = std::move(result)]() mutable {
+      self->letter_read(asked, std::move(result));
+    });
+    self->shared_->catalog_writes.done();
+  });
+}
+
+void ReplayRunner::letter_read(Offset asked, Result<recordlog::ReadResult> result) {
+  read_queued_ = false;
+  if (removed_) return;
+  if (machine_->wants_read() != asked) return queue_read();  // something has changed meanwhile
+  handle(machine_->read_done(result, now()));
+}
+
+Offset ReplayRunner::end_of_range() const {
+  const MutexLock lock(mutex_);
+  return row_.to;
+}
+
+// ---- What becomes of it ------------------------------------------------------------------------
+
+Actions ReplayRunner::judge(const connectors::RecordBatch& batch,
+                            const connectors::SendOutcome& outcome) {
+  std::vector<Offset> offsets;
+  if (of_dead_letters_) {
+    offsets.reserve(batch.records);
+    for (std::uint32_t i = 0; i < batch.records; ++i) offsets.push_back(offset_of(batch, i));
+  }
+  Actions actions = machine_->sent(patient(outcome), now());
+  const Offset cursor = machine_->cursor();
+  std::copy_if(offsets.begin(), offsets.end(), std::back_inserter(settled_),
+               [&](Offset offset) { return offset < cursor; });
+  flush_settled();
+  return actions;
+}
+
+// What arrived is no dead letter any more. Should a crash forget that, it is sent once again.
+void ReplayRunner::flush_settled() {
+  if (settled_.empty() || flushing_) return;
+  flushing_ = true;
+  flush_at_.reset();
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post([self = self<ReplayRunner>(), settled = settled_] {
+    const auto removed = self->shared_->dead_letters.remove(self->id_, settled);
+    boost::asio::post(self->loop_, [self, count = settled.size(), done = removed.has_value()] {
+      self->flushing_ = false;
+      if (self->removed_) return;
+      if (done) {
+        const auto end = self->settled_.begin() + static_cast<std::ptrdiff_t>(count);
+        self->settled_.erase(self->settled_.begin(), end);
+      } else {
+        self->flush_at_ = self->now() + kTryAgainAfter;
+      }
+      self->handle({});
+    });
+    self->shared_->catalog_writes.done();
+  });
+}
+
+void ReplayRunner::moved() {
+  if (!flush_at_ || now() >= *flush_at_) flush_settled();
+  {
+    const MutexLock lock(mutex_);
+    row_.sent = machine_->delivered();
+    row_.parked = machine_->parked_count();
+    row_.error = machine_->last_error();
+    if (!row_.total) {
+      if (const auto rest = machine_->rest()) row_.total = row_.sent + row_.parked + *rest;
+    }
+  }
+  if (machine_->kept_status() == StreamStatus::Error) return conclude(ReplayState::Failed);
+  if (machine_->finished() && settled_.empty()) conclude(ReplayState::Done);
+}
+
+void ReplayRunner::cancel(std::function<void(Result<void>)> done) {
+  end_waiters_.push_back(std::move(done));
+  if (!removed_) conclude(ReplayState::Cancelled);
+}
+
+void ReplayRunner::conclude(ReplayState state) {
+  halt();
+  {
+    const MutexLock lock(mutex_);
+    row_.state = state;
+    if (state == ReplayState::Done) {
+      if (!row_.total) row_.total = row_.sent + row_.parked;
+      row_.error.clear();
+    }
+  }
+  write_end();
+}
+
+// First the catalog: without it the replay would begin anew, from the start if the journal forgot.
+void ReplayRunner::write_end() {
+  catalog::Replay row;
+  {
+    const MutexLock lock(mutex_);
+    row = row_;
+  }
+  shared_->catalog_writes.add();
+  shared_->catalog_pool.post(
+      [self = self<ReplayRunner>(), row = std::move(row), settled = settled_] {
+        Shared& shared = *self->shared_;
+        Result<void> result;
+        if (!settled.empty()) {
+          const auto removed = shared.dead_letters.remove(self->id_, settled);
+          if (!removed) result = removed.error();
+        }
+        if (result) result = shared.replays.update(row);
+        if (result && row.of_dead_letters) result = shared.dead_letters.unmark(self->id_);
+        if (result) result = shared.dead_letters.forget(catalog::replay_key(row.id));
+        boost::asio::post(self->loop_, [self, result = std::move(result)] {
+          for (auto& waiter : std::exchange(self->end_waiters_, {})) waiter(result);
+          if (result) {
+            self->forget({});
+            return self->over_();
+          }
+          logging::warn("the end of a replay cannot be written to the catalog",
+                        {{"replay", self->replay_.value()}, {"error", result.error().message}});
+          self->end_timer_.expires_after(kTryAgainAfter);
+          self->end_timer_.async_wait([self](const boost::system::error_code& error) {
+            if (!error) self->write_end();
+          });
+        });
+        shared.catalog_writes.done();
+      });
+}
+
+void ReplayRunner::remove() {
+  end_timer_.cancel();
+  if (!removed_) halt();
+  forget({});
+}
+
+ReplayProgress ReplayRunner::progress() const {
+  const MutexLock lock(mutex_);
+  return {replay_, waits_, row_.error, row_.total, row_.sent, row_.parked};
+}
+
+}  // namespace sluice::dispatch
