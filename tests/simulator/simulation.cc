@@ -54,8 +54,36 @@ void Simulation::store() {
   }
 }
 
+// What people do.
+void Simulation::disturb() {
+  std::unique_ptr<Stream>& stream = streams_[world_.below(streams_.size())];
+  switch (world_.below(16)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3: stream->skip(); break;
+    case 4:
+      if (auto replay = Stream::replay_of(*stream, ReplayId{next_id_})) {
+        ++next_id_;
+        streams_.push_back(std::move(replay));
+      }
+      break;
+    case 5: stream->close(); break;
+    default: stream->command(); break;
+  }
+}
+
+void Simulation::hand_over(std::unique_ptr<Stream>& stream) {
+  auto successor = stream->successor(StreamId{next_id_});
+  if (!successor) return;
+  ++next_id_;
+  stream = std::move(successor);
+}
+
 void Simulation::step() {
-  Stream& stream = *streams_[world_.below(streams_.size())];
+  std::unique_ptr<Stream>& chosen = streams_[world_.below(streams_.size())];
+  if (world_.one_in(8)) hand_over(chosen);
+  Stream& stream = *chosen;
   switch (world_.below(20)) {
     case 0:
     case 1:
@@ -82,7 +110,7 @@ void Simulation::step() {
           std::chrono::milliseconds(world_.below(world_.one_in(10) ? 100'000 : 500)));
       for (const auto& each : streams_) each->pass_time();
       break;
-    case 16: world_.one_in(4) ? stream.skip() : stream.command(); break;
+    case 16: disturb(); break;
     case 17:
       if (world_.one_in(3)) stream.change_settings();
       if (world_.one_in(2)) stream.hear_of_change();

@@ -2,6 +2,7 @@
 // One run of the simulator: everything about it follows from its seed.
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "simulator/stream.h"
@@ -19,6 +20,8 @@ class Simulation {
   void begin_life();
   void end_life();
   void step();
+  void disturb();
+  void hand_over(std::unique_ptr<Stream>& stream);
   void store();
   void settle_down();
 
@@ -26,6 +29,7 @@ class Simulation {
   std::vector<std::unique_ptr<Stream>> streams_;
   std::uint64_t pace_ = 1;        // how slowly records come
   std::uint64_t fault_pace_ = 1;  // and faults
+  std::uint64_t next_id_ = 10;    // of replays, and of streams that take another's place
 };
 
 }  // namespace sluice::simulator

@@ -39,6 +39,64 @@ Stream::Stream(World& world, StreamId id, std::size_t ledger)
   settings_[0] = first;
 }
 
+std::unique_ptr<Stream> Stream::replay_of(const Stream& stream, ReplayId id) {
+  World& world = stream.world_;
+  const std::uint64_t cursor = stream.machine_->cursor().value();
+  if (stream.is_replay() || cursor == 0) return nullptr;
+  const std::uint64_t from = world.below(cursor);
+  auto replay = std::make_unique<Stream>(world, stream.id_, stream.ledger_);
+  replay->range_ = Range{id, Offset{from}, Offset{from + 1 + world.below(cursor - from)}};
+  replay->kinds_ = stream.kinds_;
+  replay->poison_ = stream.poison_;
+  Settings settings = stream.applied();
+  settings.delivery.error_after = std::chrono::hours(24 * 365);
+  settings.delivery.rejected_in_a_row = 0;
+  settings.destination_revision = 0;
+  replay->settings_ = {{0, settings}};
+  replay->state_.start = replay->range_->from;
+  replay->begin();
+  replay->expect_anew(replay->range_->from);
+  replay->missing_.erase(replay->missing_.lower_bound(replay->range_->to), replay->missing_.end());
+  return replay;
+}
+
+void Stream::close() {
+  if (is_replay() || closing_ || machine_->park_to() ||
+      machine_->kept_status() == StreamStatus::Disabled) {
+    return;
+  }
+  closing_ = true;
+  const Offset cursor = machine_->cursor();
+  take(machine_->close(now()), cursor);
+}
+
+// What the catalog's one transaction does: the other is closed, the new one stands at its cursor.
+std::unique_ptr<Stream> Stream::successor(StreamId id) {
+  if (!closing_ || !machine_->closed()) return nullptr;
+  const Offset cursor = machine_->cursor();
+  if (world_.one_in(3)) {  // it does not come about
+    closing_ = false;
+    take(machine_->reopen(now()), cursor);
+    return nullptr;
+  }
+  require(missing_.empty() || *missing_.begin() >= cursor, "it hands over what it never delivered");
+  const auto doubt = machine_->in_doubt();
+  for (auto it = unheard_.lower_bound(cursor); it != unheard_.end(); ++it) {
+    require(doubt && doubt->first <= *it && *it <= doubt->second,
+            "what may have arrived is not in doubt");
+  }
+  auto next = std::make_unique<Stream>(world_, id, ledger_);
+  next->kinds_ = kinds_;
+  next->poison_ = poison_;
+  next->settings_ = {{0, settings_.rbegin()->second}};
+  next->settings_[0].destination_revision = 0;
+  next->state_.start = cursor;
+  next->settings_changed_ = settings_changed_;
+  next->begin();
+  next->expect_anew(cursor);
+  return next;
+}
+
 void Stream::require(bool holds, std::string_view promise) const {
   if (holds) return;
   throw Violation(fmt::format("stream {}: {}{}", id_.value(), promise,
@@ -73,16 +131,18 @@ dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revisio
 void Stream::begin() {
   const auto& [revision, settings] = *settings_.rbegin();
   reader_ = world_.log->reader(organisation(), kinds_);
-  told_end_ = world_.log->end(organisation());
+  told_end_ = range_ ? range_->to : world_.log->end(organisation());
+  dispatch::StreamMachine::Options options{
+      .stream = id_,
+      .organisation = organisation(),
+      .settings = machine_settings(revision),
+      .evaluator = &world_.evaluator,
+      .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; },
+      .wall = [this] { return world_.clock.now(); },
+      .created = {}};
+  if (range_) options.replay = {range_->id, range_->to};
   machine_.emplace(
-      dispatch::StreamMachine::Options{
-          .stream = id_,
-          .organisation = organisation(),
-          .settings = machine_settings(revision),
-          .evaluator = &world_.evaluator,
-          .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; },
-          .wall = [this] { return world_.clock.now(); },
-          .created = {}},
+      std::move(options),
       dispatch::StreamMachine::Start{
           .status = state_.status,
           .before_pause = state_.before_pause,
@@ -92,7 +152,7 @@ void Stream::begin() {
           .failing = state_.failing,
           .new_destination = settings.destination_revision > state_.applied_revision,
           .cursor = state_.start,
-          .entry = dispatch::further(world_.journal->recovered(id_), parked_state_),
+          .entry = dispatch::further(world_.journal->recovered(journal_key()), parked_state_),
           .end = told_end_,
           .park_to = state_.park_to});
   heard_revision_ = revision;
@@ -108,6 +168,8 @@ void Stream::end() {
   sending_ = nullptr;
   if (parking_ && world_.one_in(2)) store_letters();
   parking_.reset();
+  closing_ = false;
+  unheard_.clear();
   machine_.reset();
   reader_.reset();
   writing_.clear();
@@ -146,12 +208,14 @@ void Stream::expect_anew(Offset floor) {
 }
 
 void Stream::stored(Offset offset, const Record& record) {
-  if (machine_->kept_status() != StreamStatus::Disabled && wanted(record)) missing_.insert(offset);
+  if (!is_replay() && machine_->kept_status() != StreamStatus::Disabled && wanted(record))
+    missing_.insert(offset);
 }
 
 // ---- Steps -------------------------------------------------------------------------------------
 
 void Stream::hear_of_end() {
+  if (is_replay()) return;
   told_end_ = world_.log->end(organisation());
   if (machine_->is_behind()) return machine_->more_ready(told_end_);
   const Offset cursor = machine_->cursor();
@@ -189,10 +253,16 @@ void Stream::answer(bool honest) {
   if (sending_ == nullptr) return;
   using namespace connectors;
   if (poisoned(*sending_)) return refuse();
-  const std::uint64_t dice = honest ? 0 : world_.below(13);
+  std::uint64_t dice = honest ? 0 : world_.below(13);
+  if (is_replay() && (dice == 10 || dice == 11)) dice = 7;  // its runner makes them so
   if (dice <= 6 || dice == 12) receive(*sending_);
   SendOutcome outcome{Delivered{}, 200, true};
-  if (dice == 6) outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
+  if (dice == 6) {
+    outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
+    for (std::uint32_t i = 0; i < sending_->records; ++i) {
+      unheard_.insert(dispatch::offset_of(*sending_, i));
+    }
+  }
   if (dice == 7) outcome = {RetryLater{"503", Milliseconds(world_.below(9000)), 0}, 503, true};
   if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
   if (dice == 9) return refuse();
@@ -258,7 +328,8 @@ void Stream::hear_of_parking(bool honest) {
   Result<void> result;
   Offset floor = machine_->cursor();
   if (!honest && world_.one_in(6)) {
-    result = Error{world_.one_in(2) ? ErrorCode::Io : ErrorCode::Conflict, "injected"};
+    const bool full = !is_replay() && world_.one_in(2);
+    result = Error{full ? ErrorCode::Conflict : ErrorCode::Io, "injected"};
   } else {
     store_letters();
     floor = settled_in_this_life_ = next(parking_->records->last);
@@ -269,6 +340,7 @@ void Stream::hear_of_parking(bool honest) {
 
 // Up to somewhere records are given up.
 void Stream::skip() {
+  if (is_replay() || closing_) return;
   hear_of_end();
   const Offset cursor = machine_->cursor();
   const Offset to{world_.below(told_end_.value() + 1)};
@@ -293,7 +365,11 @@ void Stream::release() {
   take(machine_->release(now()), cursor);
 }
 
-void Stream::command() { command(static_cast<Command>(world_.below(world_.one_in(4) ? 4 : 3))); }
+void Stream::command() {
+  if (closing_) return;
+  if (is_replay()) return command(world_.one_in(2) ? Command::Pause : Command::Resume);
+  command(static_cast<Command>(world_.below(world_.one_in(4) ? 4 : 3)));
+}
 
 // As the runner does: what was acknowledged came before; the catalog knows before the caller.
 void Stream::command(Command command) {
@@ -316,6 +392,7 @@ void Stream::write_catalog() {
 }
 
 void Stream::change_settings() {
+  if (is_replay()) return;
   const std::uint32_t revision = settings_.rbegin()->first + 1;
   Settings settings = settings_.rbegin()->second;
   settings_changed_ = true;
@@ -353,13 +430,17 @@ void Stream::hear_of_change() {
 // ---- The end -----------------------------------------------------------------------------------
 
 bool Stream::settle_down() {
-  if (heard_revision_ != settings_.rbegin()->first) {
+  if (closing_) {
+    closing_ = false;
+    const Offset cursor = machine_->cursor();
+    take(machine_->reopen(now()), cursor);
+  } else if (heard_revision_ != settings_.rbegin()->first) {
     hear_of_change();
   } else if (machine_->kept_status() == StreamStatus::Error) {
     command(Command::Restart);
   } else if (machine_->kept_status() != StreamStatus::Running) {
     command(Command::Resume);
-  } else if (told_end_ != world_.log->end(organisation())) {
+  } else if (!is_replay() && told_end_ != world_.log->end(organisation())) {
     hear_of_end();
   } else if (machine_->wants_read()) {
     read();
@@ -384,7 +465,9 @@ void Stream::check_end() {
   require(
       missing_.empty(),
       missing_.empty() ? "" : fmt::format("record {} never arrived", missing_.begin()->value()));
-  require(machine_->cursor() == world_.log->end(organisation()), "it stands still before the end");
+  require(machine_->cursor() == (range_ ? range_->to : world_.log->end(organisation())),
+          "it stands still before the end");
+  require(machine_->finished() == is_replay(), "a replay does not know its end");
   require(machine_->memory_bytes() == 0, "it holds memory for nothing");
   require(std::max(recovered_, confirmed_) == machine_->cursor(),
           "the journal does not know where it stands");
@@ -403,8 +486,13 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
   require(machine_->kept_status() == StreamStatus::Running, "it sends while it must not");
   require(batch.first >= settled_in_this_life_, "this was delivered already");
   require(batch.first >= state_.start, "this was dropped already");
-  require(batch.webhook_id == fmt::format("{}-{}-{}-{}", id_.value(), machine_->revision(),
-                                          batch.first.value(), batch.last.value()),
+  require(!closing_, "it sends while another takes its place");
+  require(!range_ || (batch.first >= range_->from && batch.last < range_->to),
+          "a replay leaves its range");
+  require(batch.webhook_id == fmt::format("{}{}-{}-{}-{}", id_.value(),
+                                          range_ ? fmt::format("-r{}", range_->id.value()) : "",
+                                          machine_->revision(), batch.first.value(),
+                                          batch.last.value()),
           "the id says something else");
   std::optional<Offset> last;
   std::uint32_t records = 0;

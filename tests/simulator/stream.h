@@ -1,9 +1,11 @@
 #pragma once
-// One stream of a simulation: its StreamMachine, its row in the catalog, its destination, and the
-// ledger of what arrived there. Every method is one step; each checks the promises it can break.
+// One stream of a simulation, or a replay beside one: its StreamMachine, its row in the catalog,
+// its destination, and the ledger of what arrived there. Every method is one step; each checks the
+// promises it can break.
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,7 +19,11 @@ class Stream {
  public:
   Stream(World& world, StreamId id, std::size_t ledger);
 
+  // Some of what lies behind `stream`. Null: nothing does.
+  static std::unique_ptr<Stream> replay_of(const Stream& stream, ReplayId id);
+
   OrganisationId organisation() const { return ledger().id; }
+  bool is_replay() const { return range_.has_value(); }
 
   void begin();  // a process
   void end();    // of it; a request under way may have arrived
@@ -37,6 +43,9 @@ class Stream {
   void hear_of_change();
   void release();
   void write_catalog();
+  // Another is to take its place; successor() when it can, or null.
+  void close();
+  std::unique_ptr<Stream> successor(StreamId id);
 
   // The next step towards everything having arrived; false: nothing is left to do.
   bool settle_down();
@@ -72,6 +81,13 @@ class Stream {
     bool freeze = false;
   };
 
+  struct Range {  // of a replay
+    ReplayId id;
+    Offset from;
+    Offset to;
+  };
+
+  StreamId journal_key() const { return range_ ? catalog::replay_key(range_->id) : id_; }
   Ledger& ledger() const { return world_.ledgers[ledger_]; }
   const Settings& applied() const { return settings_.at(machine_->settings_revision()); }
   bool wanted(const Record& record) const;
@@ -95,7 +111,8 @@ class Stream {
   World& world_;
   const StreamId id_;
   const std::size_t ledger_;
-  const KindSet kinds_;
+  KindSet kinds_;
+  std::optional<Range> range_;
 
   std::map<std::uint32_t, Settings> settings_;  // the catalog's last one, and those before
   State state_;                                 // as the catalog has it
@@ -120,6 +137,8 @@ class Stream {
   std::optional<dispatch::JournalEntry> parked_state_;  // with them
   std::optional<std::int64_t> poison_;         // endpoint whose records the destination refuses
   std::map<std::string, std::string> bodies_;  // by webhook-id
+  bool closing_ = false;
+  std::set<Offset> unheard_;  // arrived in this life, without the stream hearing so
   bool settings_changed_ = false;
   bool was_disabled_ = false;
 };

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Can the simulator find bugs? Plants one fault after the other in a copy of a source file, links a
+simulator with it, and fails unless that finds it within a minute.
+
+    tests/simulator/planted_faults.py build/release [name...]
+
+The build holds a simulator already. Nothing in the work tree or the build is changed.
+"""
+
+import dataclasses
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS = 60
+
+
+@dataclasses.dataclass
+class Fault:
+    name: str
+    file: str  # below src
+    sound: str
+    planted: str
+
+
+FAULTS = [
+    Fault("the log is not synced before it answers", "recordlog/local/segment_writer.cc",
+          "  if (auto synced = file_->sync_data(); !synced) return synced;\n  end_ += bytes;",
+          "  end_ += bytes;"),
+    Fault("a new segment's name is not synced", "recordlog/local/segment_writer.cc",
+          "  if (result) result = context.fs.sync_directory("
+          "context.partition_directory(id.partition));\n", ""),
+    Fault("offsets of a failed write are given out again", "recordlog/local/partition.cc",
+          "    abandon_segment();\n    return written;",
+          "    abandon_segment();\n"
+          "    for (const PreparedChunk& chunk : chunks) {\n"
+          "      next_offsets_[chunk.organisation] = Offset{chunk.header->first_offset};\n"
+          "    }\n    return written;"),
+    Fault("what was written is shown before it is synced", "recordlog/local/partition.cc",
+          "  if (!written) {\n    context_.metrics.failures.add();\n    logging::error(\"a commit",
+          "  if (!written) {\n    publish(chunks, bytes);\n    context_.metrics.failures.add();\n"
+          "    logging::error(\"a commit"),
+    Fault("the journal is not synced", "dispatch/journal.cc",
+          "  if (auto synced = file_->sync_data(); !synced) return synced;\n  file_bytes_",
+          "  file_bytes_"),
+    Fault("a new journal's name is not synced", "dispatch/journal.cc",
+          "    return fs_.sync_directory(directory_);\n  }();", "    return {};\n  }();"),
+    Fault("a compacted journal forgets the streams at rest", "dispatch/journal.cc",
+          "  for (const auto& [stream, entry] : state_) put(buffer, encode(entry, sequence_));\n", ""),
+    Fault("boundaries are not frozen", "dispatch/stream_machine.cc",
+          "  head_->must_freeze = !head_->full || bounded || freeze_next_;",
+          "  head_->must_freeze = false;"),
+    Fault("a half of a refused batch is not frozen", "dispatch/stream_outcomes.cc",
+          "  narrow(*head_, 0, records);\n  head_->must_freeze = true;",
+          "  narrow(*head_, 0, records);"),
+    Fault("the cursor moves before the answer", "dispatch/stream_machine.cc",
+          "  sent_at_ = now;\n", "  sent_at_ = now;\n  cursor_ = next(records.last);\n"),
+    Fault("a batch of which a part arrived counts as delivered", "dispatch/stream_outcomes.cc",
+          "  if (!delivered) confirm_up_to(arrived(outcome.decision), now);",
+          "  if (!delivered && arrived(outcome.decision) > 0) {\n"
+          "    confirm(now);\n    return finish(now);\n  }"),
+    Fault("one id stands for two bodies", "dispatch/stream_machine.cc",
+          "  head_.reset();\n  parts_.clear();\n  ++revision_;\n",
+          "  head_.reset();\n  parts_.clear();\n"),
+    Fault("the cursor moves before the dead letter is stored", "dispatch/stream_outcomes.cc",
+          "  actions_.park = Actions::Park{",
+          "  cursor_ = behind.cursor;\n  actions_.park = Actions::Park{"),
+    Fault("the state beside the dead letters is not looked at", "dispatch/journal_entry.cc",
+          "  return journal->cursor >= parked->cursor ? journal : parked;", "  return journal;"),
+    Fault("filters of yesterday", "dispatch/stream_machine.cc",
+          "  selection_ = Selection(options_.stream, settings_.filter, options_.evaluator);\n"
+          "  reload_.reset();", "  reload_.reset();"),
+    Fault("a restart forgets the settings changed meanwhile", "dispatch/stream_machine.cc",
+          "      entry.render_revision != settings_.render_revision) {",
+          "      entry.render_revision > settings_.render_revision) {"),
+    Fault("a stream that is paused goes on sending", "dispatch/stream_machine.cc",
+          "      before_pause_ = status_;\n      status_ = StreamStatus::Paused;",
+          "      before_pause_ = status_;\n      if (!head_) status_ = StreamStatus::Paused;"),
+    Fault("a replay does not know its end", "dispatch/stream_machine.cc",
+          "  if (part || !options_.replay) return part;", "  return part;"),
+    Fault("a replay shares its stream's journal", "dispatch/stream_machine.cc",
+          "  entry.stream = options_.replay ? catalog::replay_key(options_.replay->id) "
+          ": options_.stream;", "  entry.stream = options_.stream;"),
+    Fault("a lost answer is not in doubt", "dispatch/stream_outcomes.cc",
+          "  if (!delivered && !outcome.answered && unknown) {",
+          "  if (!delivered && outcome.answered && unknown) {"),
+    Fault("it hands over with an attempt under way", "dispatch/stream_machine.cc",
+          "bool StreamMachine::closed() const { return closing_ && idle(); }",
+          "bool StreamMachine::closed() const { return closing_; }"),
+]
+
+
+def run(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+class Build:
+    """How the build compiles and links."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        listed = run(["ninja", "-C", directory, "-t", "commands", "simulator"])
+        assert listed.returncode == 0, listed.stderr
+        self.commands = listed.stdout.splitlines()
+
+    def compile(self, source, replacement, to):
+        """`replacement` in place of the source that the build knows."""
+        found = [c for c in self.commands if c.endswith(str(source)) and " -c " in c]
+        assert found, f"the build does not compile {source}"
+        words = shlex.split(found[0])
+        words[words.index("-o") + 1] = str(to)
+        words[-1] = str(replacement)
+        for flag in ("-MF", "-MT"):
+            words[words.index(flag) + 1] = str(to) + ".d"
+        done = run(words, cwd=self.directory)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    def link(self, planted, to):
+        """Its definitions come first, so that the archive's are not taken."""
+        words = shlex.split([c for c in self.commands if "-o tests/simulator/simulator" in c][-1])
+        words = words[words.index("&&") + 1:] if words[0] == ":" else words
+        words = words[:words.index("&&")] if "&&" in words else words
+        at = words.index("-o")
+        words[at + 1] = str(to)
+        words.insert(at, str(planted))
+        done = run(words, cwd=self.directory)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+
+def plant(fault, build, directory):
+    original = ROOT / "src" / fault.file
+    text = original.read_text(encoding="utf-8")
+    assert text.count(fault.sound) == 1, f"{fault.name}: the source has changed, mend the fault"
+    planted = directory / original.name
+    planted.write_text(text.replace(fault.sound, fault.planted), encoding="utf-8")
+    build.compile(original, planted, directory / "planted.o")
+    build.link(directory / "planted.o", directory / "simulator")
+    return directory / "simulator"
+
+
+def main():
+    build = Build(sys.argv[1])
+    wanted = sys.argv[2:]
+    passed = failed = 0
+    for fault in FAULTS:
+        if wanted and fault.name not in wanted:
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                program = plant(fault, build, pathlib.Path(directory))
+                done = run([program, "--seconds", str(SECONDS)], timeout=SECONDS * 3)
+                found = done.returncode != 0
+                said = (done.stdout + done.stderr).strip().splitlines()[-1:]
+            except AssertionError as failure:
+                found, said = False, [str(failure)]
+        passed, failed = passed + found, failed + (not found)
+        print(f"{'found' if found else 'NOT FOUND'}: {fault.name}: {' '.join(said)}", flush=True)
+    print(f"{passed} found, {failed} not found")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
