@@ -73,6 +73,7 @@ void Stream::close() {
 // What the catalog's one transaction does: the other is closed, the new one stands at its cursor.
 std::unique_ptr<Stream> Stream::successor(StreamId id) {
   if (!closing_ || !machine_->closed()) return nullptr;
+  require(sending_ == nullptr && !parking_, "it hands over what is still on its way");
   const Offset cursor = machine_->cursor();
   if (world_.one_in(3)) {  // it does not come about
     closing_ = false;
