@@ -108,7 +108,7 @@ class Dispatch {
   // Begins `replay` of `stream`, both as they are in the catalog, or goes on with it after a
   // restart. It waits while the stream is not Running; when it has ended the catalog says so. Of
   // dead letters: those that are marked. Conflict: the stream is disabled or has changed meanwhile,
-  // or another is under way. NotFound: unknown stream.
+  // or another is under way. Cancelled: after stop(). NotFound: unknown stream.
   virtual Awaitable<Result<void>> replay(const catalog::Stream& stream,
                                          const catalog::Replay& replay) = 0;
   // The catalog knows when it returns. NotFound: it has ended.

@@ -144,6 +144,19 @@ TEST_F(DispatchReplayTest, EndsWhenItsStreamIsDisabledOrGone) {
   ASSERT_TRUE(wait_for(dispatch_->remove(StreamId{1})));
 }
 
+TEST_F(DispatchReplayTest, NoneBeginsOnceTheServerIsStopping) {
+  make_stream(1, 1, 10);
+  start();
+  store(1, 50);
+  ASSERT_TRUE(eventually([] { return world().count("1") == 50; }));
+  dispatch_->stop(5000);
+  const Replay late = *replays_.create({.stream = StreamId{1}, .to = Offset{50}}, {});
+  const auto begun = wait_for(dispatch_->replay(*catalog_.get(StreamId{1}), late));
+  ASSERT_FALSE(begun.has_value());
+  EXPECT_EQ(begun.error().code, ErrorCode::Cancelled);
+  EXPECT_FALSE(dispatch_->replay_progress(StreamId{1}));
+}
+
 TEST_F(DispatchReplayTest, RedriveTakesDeadLettersAwayAsTheyArrive) {
   world().set("1", World::Mood::Refuses);
   make_stream(1, 1, 10, R"({"rejected_in_a_row": 0})");

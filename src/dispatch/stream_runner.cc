@@ -134,6 +134,7 @@ Result<void> StreamRunner::skip(Offset to, bool park) {
 }
 
 void StreamRunner::stop() {
+  stopping_ = true;
   if (const auto replay = this->replay()) replay->stop();
   MachineRunner::stop();
 }
@@ -192,6 +193,8 @@ Result<void> StreamRunner::replay(const catalog::Stream& stream, catalog::Replay
                                   filters::Evaluator& evaluator) {
   if (removed_) return deleted();
   if (hand_over_ != HandOver::None) return handed_over();
+  // One that begins now would not be told to end.
+  if (stopping_) return Error{ErrorCode::Cancelled, "the server is stopping"};
   if (this->replay()) return Error{ErrorCode::Conflict, "a replay of the stream is under way"};
   if (machine_->kept_status() == StreamStatus::Disabled) {
     return Error{ErrorCode::Conflict, "the stream is disabled: set its status to 1 first"};

@@ -91,6 +91,7 @@ class StreamRunner final : public MachineRunner {
   std::size_t catalog_waiters_served_ = 0;  // by the write under way
 
   bool in_error_;  // and the log says so
+  bool stopping_ = false;
 
   // Not None: commands are refused.
   enum class HandOver : std::uint8_t { None, UnderWay, Done };
