@@ -1,11 +1,11 @@
 #include "alerts/alert_record.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/assert.h"
+#include "base/timestamp.h"
 #include "catalogue/catalogue.h"
 
 namespace sluice::alerts {
@@ -41,10 +41,6 @@ const catalogue::Entry& type_of(AlertKind kind) {
   return *type;
 }
 
-std::string timestamp(WallTime time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(time.ms / 1000), time.ms % 1000);
-}
-
 std::string description(const Told& told, const std::string& reason) {
   std::string text =
       fmt::format("{}: data stream {}", type_of(told.alert.kind).name, told.alert.stream.value());
@@ -69,7 +65,7 @@ std::string record_text(const Told& told) {
       {"id", record_id(told)},
       {"alert", severity != Info},
       {"description", description(told, reason)},
-      {"timestamp", timestamp(told.time)},
+      {"timestamp", format_timestamp(told.time.ms)},
       {"event_type", {{"id", type.id}, {"description", type.name}}},
       {"event_source",
        {{"id", kSourceId}, {"description", *catalogue::name_of(catalogue::sources(), kSourceId)}}},

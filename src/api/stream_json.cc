@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "api/schema.h"
 #include "api/stream_auth.h"
 #include "api/stream_signing.h"
+#include "base/timestamp.h"
 #include "filters/filter.h"
 
 namespace sluice::api {
@@ -118,17 +118,7 @@ const connectors::ConnectorDescriptor* find_connector(const ConnectorTable& tabl
   return found == table.end() ? nullptr : *found;
 }
 
-std::string rfc3339(WallTime time) {
-  using namespace std::chrono;
-  const sys_time<milliseconds> stamp{milliseconds(time.ms)};
-  const auto day = floor<days>(stamp);
-  const year_month_day date(day);
-  const hh_mm_ss<milliseconds> clock(stamp - day);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
-                     clock.subseconds().count());
-}
+std::string rfc3339(WallTime time) { return format_timestamp(time.ms); }
 
 ordered_json stream_statuses() { return rows_json(kStatuses); }
 

@@ -1,6 +1,9 @@
 #include "base/timestamp.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 
 namespace sluice {
 namespace {
@@ -94,6 +97,18 @@ std::optional<std::int64_t> parse_timestamp(std::string_view text) {
   const std::int64_t minutes =
       (days_since_epoch(year, month, day) * 24 + hour) * 60 + minute - *zone;
   return (minutes * 60 + second) * 1000 + *ms;
+}
+
+std::string format_timestamp(std::int64_t ms) {
+  using namespace std::chrono;
+  const sys_time<milliseconds> stamp{milliseconds(ms)};
+  const auto day = floor<days>(stamp);
+  const year_month_day date(day);
+  const hh_mm_ss<milliseconds> clock(stamp - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
 }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace sluice {
@@ -11,5 +12,8 @@ namespace sluice {
 // not. A leap second (`:60`) counts as the second before it, as POSIX time has none. Nullopt: none
 // of these forms.
 std::optional<std::int64_t> parse_timestamp(std::string_view text);
+
+// "2026-11-21T20:00:00.000Z". Years 0 to 9999.
+std::string format_timestamp(std::int64_t ms);
 
 }  // namespace sluice

@@ -104,5 +104,10 @@ TEST(Timestamp, AgreesWithTheSystemsCalendar) {
   }
 }
 
+TEST(Timestamp, IsWrittenInOneForm) {
+  EXPECT_EQ(format_timestamp(1'795'303'082'007), "2026-11-21T23:18:02.007Z");
+  EXPECT_EQ(format_timestamp(-1), "1969-12-31T23:59:59.999Z");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors {
 namespace {
@@ -87,8 +88,8 @@ Result<void> read_basic(const json& auth, AuthSettings& settings) {
 
 Result<void> read_bearer(const json& auth, AuthSettings& settings) {
   const auto& token = auth.at("token").get_ref<const std::string&>();
-  const bool visible = std::ranges::all_of(token, [](char c) { return c > ' ' && c < '\x7f'; });
-  if (!visible) return invalid("token", "must be visible ASCII characters without blanks");
+  if (!is_visible_ascii(token))
+    return invalid("token", "must be visible ASCII characters without blanks");
   settings.authorization = "Bearer " + token;
   settings.secrets = {token};
   return {};

@@ -8,6 +8,8 @@
 
 #include "base/base64.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/service_call.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors {
 namespace {
@@ -18,21 +20,6 @@ using std::chrono::seconds;
 constexpr seconds kLifeMax{3600};  // where the endpoint says nothing, or a lot
 constexpr seconds kMarginMax{30};  // a token is not used in its last moments
 constexpr std::size_t kErrorBytesMax = 100;
-
-// As a form wants it (RFC 6749, appendix B).
-std::string form_encoded(std::string_view text) {
-  std::string encoded;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      encoded += c;
-    } else {
-      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return encoded;
-}
 
 // The `error` of the answer: a word of RFC 6749, 5.2. "" when there is none such.
 std::string error_word(const json& answer) {
@@ -46,42 +33,53 @@ std::string error_word(const json& answer) {
 
 }  // namespace
 
-OauthTokens::OauthTokens(ClientCredentials credentials, OrganisationId organisation,
+TokenRequest token_request(ClientCredentials credentials) {
+  std::string form = "grant_type=client_credentials";
+  if (!credentials.scope.empty()) form += "&scope=" + percent_encoded(credentials.scope);
+  return {.url = std::move(credentials.token_url),
+          .form = [form](WallTime) { return form; },
+          .client_id = std::move(credentials.client_id),
+          .client_secret = std::move(credentials.client_secret),
+          .remedy = "look at destination.auth"};
+}
+
+OauthTokens::OauthTokens(TokenRequest request, OrganisationId organisation,
                          std::shared_ptr<egress::TlsContext> tls, egress::HttpClient& http,
                          const Clock& clock)
-    : credentials_(std::move(credentials)),
-      shown_url_(credentials_.token_url.substr(0, credentials_.token_url.find_first_of("?#"))),
+    : request_(std::move(request)),
+      shown_url_(request_.url.substr(0, request_.url.find_first_of("?#"))),
       organisation_(organisation),
       tls_(std::move(tls)),
       http_(http),
-      clock_(clock) {}
+      clock_(clock),
+      style_(request_.in_form ? Style::Body : Style::Header) {}
 
-egress::HttpRequest OauthTokens::request(Style style) const {
+egress::HttpRequest OauthTokens::request() const {
   egress::HttpRequest request;
   request.organisation = organisation_;
-  request.url = credentials_.token_url;
+  request.url = request_.url;
   request.tls = tls_;
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded"},
                      {"Accept", "application/json"},
                      {"User-Agent", "Sluice/" SLUICE_VERSION}};
-  if (style == Style::Header) {
+  if (style_ == Style::Header && !request_.client_id.empty()) {
     request.headers.emplace_back("Authorization",
-                                 "Basic " + base64(form_encoded(credentials_.client_id) + ":" +
-                                                   form_encoded(credentials_.client_secret)));
+                                 "Basic " + base64(percent_encoded(request_.client_id) + ":" +
+                                                   percent_encoded(request_.client_secret)));
   }
   return request;
 }
 
 Awaitable<std::variant<std::string, SendOutcome>> OauthTokens::get(Deadline deadline) {
   if (!token_.empty() && clock_.steady() < until_) co_return token_;
-  std::string form = "grant_type=client_credentials";
-  if (!credentials_.scope.empty()) form += "&scope=" + form_encoded(credentials_.scope);
+  const std::string form = request_.form(clock_.now());
   const std::string with_credentials =
-      fmt::format("{}&client_id={}&client_secret={}", form, form_encoded(credentials_.client_id),
-                  form_encoded(credentials_.client_secret));
+      fmt::format("{}&client_id={}&client_secret={}", form, percent_encoded(request_.client_id),
+                  percent_encoded(request_.client_secret));
+  const bool one_style = request_.in_form || request_.client_id.empty();
   // Once more in the other style, where the first is refused.
-  for (bool last = false;; last = true) {
-    egress::HttpRequest request = this->request(style_);
+  for (bool last = one_style;; last = true) {
+    egress::HttpRequest request = this->request();
     request.body = {style_ == Style::Header ? form : with_credentials};
     Fault fault = Fault::Destination;
     const Result<egress::HttpResponse> response =
@@ -98,16 +96,11 @@ Awaitable<std::variant<std::string, SendOutcome>> OauthTokens::get(Deadline dead
 std::variant<std::string, SendOutcome> OauthTokens::take(const egress::HttpResponse& response) {
   if (response.status != 200) return refused(response);
   const json answer = json::parse(response.body, nullptr, /*allow_exceptions=*/false);
-  const auto text = [&answer](const char* name) {
-    const auto found = answer.is_object() ? answer.find(name) : answer.end();
-    return found != answer.end() && found->is_string() ? found->get<std::string>() : "";
-  };
-  std::string type = text("token_type");
+  std::string type = text_of(answer, "token_type");
   std::ranges::transform(type, type.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  token_ = text("access_token");
-  const bool visible = std::ranges::all_of(token_, [](char c) { return c > ' ' && c < '\x7f'; });
-  if (token_.empty() || !visible || type != "bearer") {
+  token_ = text_of(answer, "access_token");
+  if (token_.empty() || !is_visible_ascii(token_) || type != "bearer") {
     token_.clear();
     return SendOutcome{
         Misconfigured{
@@ -120,6 +113,7 @@ std::variant<std::string, SendOutcome> OauthTokens::take(const egress::HttpRespo
         std::clamp(seconds(static_cast<std::int64_t>(std::clamp(found->get<double>(), 0.0, 1e6))),
                    seconds(0), kLifeMax);
   }
+  answer_ = response.body;
   until_ = clock_.steady() + life - std::min(kMarginMax, life / 10);
   return token_;
 }
@@ -133,7 +127,7 @@ SendOutcome OauthTokens::refused(const egress::HttpResponse& response) const {
   if (s == 408 || s == 425 || s == 429 || s >= 500) {
     return {RetryLater{reason, response.retry_after, 0}, 502, false};
   }
-  return {Misconfigured{reason + " (look at destination.auth)"}, 500, false};
+  return {Misconfigured{fmt::format("{} ({})", reason, request_.remedy)}, 500, false};
 }
 
 }  // namespace sluice::connectors

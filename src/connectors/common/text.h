@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace sluice::connectors {
@@ -19,5 +20,14 @@ inline std::string_view trim(std::string_view text) {
   if (first == text.npos) return {};
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
+
+// Percent-encoded: all but RFC 3986's unreserved characters, and slashes if they are kept. Fit for
+// a part of a URL and for a form.
+std::string percent_encoded(std::string_view text, bool keep_slashes = false);
+
+// As a JSON string, with its quotes. What is not UTF-8 is replaced.
+std::string in_json(std::string_view text);
+
+bool is_visible_ascii(std::string_view text);  // and no blank
 
 }  // namespace sluice::connectors

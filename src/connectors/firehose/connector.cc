@@ -35,7 +35,7 @@ class FirehoseConnector final : public Connector {
     const aws::Answer answer =
         co_await client_.perform_json(url_, kPutRecordBatch, std::move(parts), deadline);
     if (stored_nothing(answer)) co_return Result<void>{};
-    co_return aws::as_check(answer.outcome);
+    co_return as_check(answer.outcome);
   }
 
  private:

@@ -2,22 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/base64.h"
 #include "connectors/common/aws/per_record.h"
+#include "connectors/common/text.h"
 #include "formats/json_lines.h"
 
 namespace sluice::connectors::firehose {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::size_t kFrameBytes = 16;  // around a record's data
-
-std::string in_json(std::string_view text) {
-  return json(text).dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-}
 
 }  // namespace
 

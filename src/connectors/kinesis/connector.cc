@@ -36,7 +36,7 @@ class KinesisConnector final : public Connector {
     const aws::Answer answer =
         co_await client_.perform_json(url_, kPutRecords, std::move(parts), deadline);
     if (stored_nothing(answer)) co_return Result<void>{};
-    co_return aws::as_check(answer.outcome);
+    co_return as_check(answer.outcome);
   }
 
  private:

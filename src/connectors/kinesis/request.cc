@@ -2,23 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/base64.h"
 #include "connectors/common/aws/per_record.h"
 #include "connectors/common/message_key.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors::kinesis {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::size_t kFrameBytes = 64;  // around a record's data
 constexpr const char* kHashKeysEnd = "340282366920938463463374607431768211456";  // 2^128
-
-std::string in_json(std::string_view text) {
-  return json(text).dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-}
 
 }  // namespace
 

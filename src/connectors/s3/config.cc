@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/settings.h"
+#include "connectors/common/text.h"
+
 namespace sluice::connectors::s3 {
 namespace {
 
@@ -20,10 +23,6 @@ bool is_host_label(std::string_view bucket) {
 }  // namespace
 
 Result<Config> read_config(const nlohmann::json& credentials) {
-  const auto wrong = [](std::string_view property, std::string_view what) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("destination.credentials.{}: {}", property, what)};
-  };
   Result<aws::Settings> settings = aws::read_settings(credentials);
   if (!settings.has_value()) return settings.error();
   Config config;
@@ -37,23 +36,23 @@ Result<Config> read_config(const nlohmann::json& credentials) {
   config.rotate_interval = std::chrono::milliseconds(
       credentials.value("rotate_interval", config.rotate_interval.count()));
   if (config.prefix.size() > kPrefixBytesMax) {
-    return wrong("prefix", fmt::format("must be at most {} bytes long", kPrefixBytesMax));
+    return wrong_setting("prefix", fmt::format("must be at most {} bytes long", kPrefixBytesMax));
   }
   if (!config.kms_key_id.empty() && config.encryption != "aws:kms") {
-    return wrong("kms_key_id", "goes with server_side_encryption aws:kms");
+    return wrong_setting("kms_key_id", "goes with server_side_encryption aws:kms");
   }
   return config;
 }
 
 std::string object_url(const Config& config, std::string_view key) {
-  const std::string path = aws::uri_encoded(key, /*keep_slashes=*/true);
+  const std::string path = percent_encoded(key, /*keep_slashes=*/true);
   if (config.aws.endpoint_url.empty() && is_host_label(config.bucket)) {
     return fmt::format("{}/{}", aws::endpoint_url(config.bucket + ".s3", config.aws.region, ""),
                        path);
   }
   return fmt::format("{}/{}/{}",
                      aws::endpoint_url("s3", config.aws.region, config.aws.endpoint_url),
-                     aws::uri_encoded(config.bucket), path);
+                     percent_encoded(config.bucket), path);
 }
 
 }  // namespace sluice::connectors::s3

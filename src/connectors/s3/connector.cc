@@ -58,7 +58,7 @@ class S3Connector final : public Connector {
     const bool lost_it =
         answer.outcome.remote_status == 500 && answer.outcome.answered && answer.error.code.empty();
     if (refused_it || lost_it) co_return Result<void>{};
-    co_return aws::as_check(answer.outcome);
+    co_return as_check(answer.outcome);
   }
 
  private:

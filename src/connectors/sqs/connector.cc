@@ -56,7 +56,7 @@ class SqsConnector final : public Connector {
     const aws::Answer answer = co_await client_.perform_json(
         queue_.endpoint, kSendMessageBatch, std::move(parts), deadline, kJsonVersion);
     if (sent_nothing(answer)) co_return Result<void>{};
-    co_return aws::as_check(answer.outcome);
+    co_return as_check(answer.outcome);
   }
 
  private:

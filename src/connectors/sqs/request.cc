@@ -8,15 +8,12 @@
 
 #include "connectors/common/failure.h"
 #include "connectors/common/message_key.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors::sqs {
 namespace {
 
 using nlohmann::json;
-
-std::string in_json(std::string_view text) {
-  return json(text).dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
-}
 
 // The filters' words for the kinds.
 std::string_view word_for(Kind kind) {
@@ -27,11 +24,6 @@ std::string_view word_for(Kind kind) {
     case Kind::Message: return "message";
   }
   return "";
-}
-
-std::string text_of(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 struct Failure {

@@ -34,8 +34,8 @@ class WebhookConnector final : public Connector {
         tls_(http_.make_tls(auth.tls)) {
     if (!auth.oauth) return;
     auth.tls.ours_too = true;  // who gives tokens need not be who takes records
-    tokens_.emplace(*std::move(auth.oauth), organisation, http_.make_tls(std::move(auth.tls)),
-                    http_, clock_);
+    tokens_.emplace(token_request(*std::move(auth.oauth)), organisation,
+                    http_.make_tls(std::move(auth.tls)), http_, clock_);
   }
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include "base/units.h"
-#include "connectors/common/failure.h"
-#include "connectors/exchange.h"
 #include "egress/http_client.h"
 #include "signing/body_digest.h"
 
@@ -13,28 +11,6 @@ namespace {
 
 // An answer names each of up to 500 records.
 constexpr std::size_t kAnswerBytesMax = 512 * kKiB;
-constexpr std::string_view kMasked = "***";
-constexpr std::pair kUserAgent{"User-Agent", "Sluice/" SLUICE_VERSION};
-
-void show_request(const egress::HttpRequest& request, Exchange& exchange) {
-  for (const auto& [name, value] : request.headers) {
-    const bool secret = name == "Authorization" || name == "X-Amz-Security-Token";
-    show_header(exchange.request_headers, name, secret ? kMasked : value);
-  }
-  exchange.request_body = shown_body(request.body);
-}
-
-void show_response(const egress::HttpResponse& response, const std::vector<std::string>& secrets,
-                   Exchange& exchange) {
-  exchange.answered = true;
-  for (const auto& [name, value] : response.headers) {
-    show_header(exchange.response_headers, name, value);
-  }
-  std::string body = response.body;
-  mask(exchange.response_headers, secrets);
-  mask(body, secrets);
-  exchange.response_body = shown_body(std::move(body));
-}
 
 }  // namespace
 
@@ -71,7 +47,8 @@ Awaitable<Answer> Client::perform_json(std::string url, std::string_view target,
 }
 
 Awaitable<Answer> Client::perform_as(Keys keys, const Call& call, Deadline deadline) {
-  egress::HttpRequest request;
+  ServiceCall signed_call;
+  egress::HttpRequest& request = signed_call.request;
   request.organisation = options_.credentials.organisation;
   request.method = call.method;
   request.url = call.url;
@@ -80,43 +57,20 @@ Awaitable<Answer> Client::perform_as(Keys keys, const Call& call, Deadline deadl
   request.answer_bytes_max = kAnswerBytesMax;
   sign(request, keys, {options_.credentials.region, options_.service}, clock_.now(),
        call.body_sha256);
-  request.headers.emplace_back(kUserAgent.first,
-                               kUserAgent.second);  // not signed: proxies change it
-
-  auto exchange = std::make_shared<Exchange>();
-  show_request(request, *exchange);
-  Fault fault = Fault::Destination;
-  Result<egress::HttpResponse> response =
-      co_await http_.perform(std::move(request), deadline, &fault);
-  const std::string asked =
-      fmt::format("{} at {}", call.name, call.url.substr(0, call.url.find('?')));
-  Answer answer;
-  if (!response.has_value()) {
-    answer.outcome = failed(response.error(), fault, asked);
-  } else if (response->status >= 200 && response->status < 300) {
-    answer.outcome = {Delivered{}, response->status, true};
-  } else {
-    answer.error = read_error(*response);
-    std::string reason = fmt::format("{}: {}", asked, response->status);
-    if (!answer.error.code.empty()) reason += " " + answer.error.code;
-    const std::string said =
-        excerpt(answer.error.code.empty() ? response->body : answer.error.message,
-                {keys.session_token, keys.secret_access_key});
-    if (!said.empty()) reason += ": " + said;
-    answer.outcome =
-        refused(response->status, answer.error, response->retry_after, std::move(reason));
-  }
-  if (response.has_value()) {
-    show_response(*response, {keys.session_token, keys.secret_access_key}, *exchange);
-    answer.body = std::move(response->body);
-  }
-  answer.outcome.exchange = std::move(exchange);
+  // Not signed: proxies change it.
+  request.headers.emplace_back("User-Agent", "Sluice/" SLUICE_VERSION);
+  signed_call.name = fmt::format("{} at {}", call.name, call.url.substr(0, call.url.find('?')));
+  signed_call.secrets = {keys.session_token, keys.secret_access_key};
+  signed_call.secret_headers = {"Authorization", "X-Amz-Security-Token"};
+  signed_call.read_error = &read_error;
+  Answer answer = co_await connectors::perform(http_, std::move(signed_call), deadline);
+  SendOutcome& outcome = answer.outcome;
+  if (!outcome.answered || std::holds_alternative<Delivered>(outcome.decision)) co_return answer;
+  SendOutcome decided = refused(outcome.remote_status, answer.error, answer.retry_after,
+                                std::string(reason_of(outcome.decision)));
+  decided.exchange = std::move(outcome.exchange);
+  outcome = std::move(decided);
   co_return answer;
-}
-
-Result<void> as_check(const SendOutcome& outcome) {
-  if (std::holds_alternative<Delivered>(outcome.decision)) return {};
-  return Error{ErrorCode::Unavailable, std::string(reason_of(outcome.decision))};
 }
 
 }  // namespace sluice::connectors::aws

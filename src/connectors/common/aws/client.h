@@ -11,6 +11,7 @@
 #include "base/awaitable.h"
 #include "connectors/common/aws/credentials.h"
 #include "connectors/common/aws/error.h"
+#include "connectors/common/service_call.h"
 #include "connectors/connector.h"
 
 namespace sluice::connectors::aws {
@@ -24,12 +25,7 @@ struct Call {
   std::string_view name;                    // for a person: "PutRecords"
 };
 
-struct Answer {
-  // Delivered for a 2xx, whatever its body says; else what it means that it is none.
-  SendOutcome outcome;
-  ServiceError error;  // of an answer other than 2xx
-  std::string body;
-};
+using Answer = ServiceAnswer;
 
 // Threads: its stream's I/O thread.
 class Client {
@@ -57,8 +53,5 @@ class Client {
   egress::HttpClient& http_;
   const Clock& clock_;
 };
-
-// For Connector::check().
-Result<void> as_check(const SendOutcome& outcome);
 
 }  // namespace sluice::connectors::aws

@@ -12,6 +12,8 @@
 #include "connectors/common/aws/endpoint.h"
 #include "connectors/common/aws/error.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
+#include "connectors/common/text.h"
 #include "signing/body_digest.h"
 
 namespace sluice::connectors::aws {
@@ -39,20 +41,16 @@ Result<Access> read_access(const nlohmann::json& credentials) {
                          .secret_access_key = credentials.value("secret_access_key", ""),
                          .session_token = ""},
                 .role_arn = credentials.value("role_arn", "")};
-  const auto wrong = [](std::string_view property, std::string_view what) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("destination.credentials.{}: {}", property, what)};
-  };
   const bool id = !access.keys.access_key_id.empty();
   const bool secret = !access.keys.secret_access_key.empty();
   if (id != secret) {
-    return wrong(id ? "secret_access_key" : "access_key_id",
-                 "is required: access_key_id and secret_access_key go together");
+    return wrong_setting(id ? "secret_access_key" : "access_key_id",
+                         "is required: access_key_id and secret_access_key go together");
   }
   const bool role = !access.role_arn.empty();
-  if (role && id) return wrong("role_arn", "give either this or access_key_id");
+  if (role && id) return wrong_setting("role_arn", "give either this or access_key_id");
   if (!role && !id) {
-    return wrong("role_arn", "is required, or access_key_id and secret_access_key instead");
+    return wrong_setting("role_arn", "is required, or access_key_id and secret_access_key instead");
   }
   return access;
 }
@@ -69,8 +67,8 @@ std::string Credentials::form() const {
   return fmt::format(
       "Action=AssumeRole&Version=2011-06-15&RoleArn={}&RoleSessionName=sluice-{}"
       "&ExternalId=org-{}&DurationSeconds={}",
-      uri_encoded(options_.access.role_arn), options_.stream.value(), options_.organisation.value(),
-      kLife.count());
+      percent_encoded(options_.access.role_arn), options_.stream.value(),
+      options_.organisation.value(), kLife.count());
 }
 
 Awaitable<std::variant<Keys, SendOutcome>> Credentials::get(Deadline deadline) {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "egress/http_client.h"
+#include "connectors/common/settings.h"
 
 namespace sluice::connectors::aws {
 namespace {
@@ -32,16 +32,7 @@ std::string endpoint_url(std::string_view service, std::string_view region,
 
 Result<void> check_region(std::string_view region) {
   if (names_a_region(region)) return {};
-  return Error{ErrorCode::InvalidArgument,
-               "destination.credentials.region: is no region's name, such as eu-west-1"};
-}
-
-Result<void> check_endpoint_url(std::string_view given) {
-  const Result<void> valid = egress::validate_url(given);
-  if (valid.has_value() && given.find_first_of("?#") == given.npos) return {};
-  return Error{ErrorCode::InvalidArgument,
-               "destination.credentials.endpoint_url: " +
-                   (valid.has_value() ? "must have no query" : valid.error().message)};
+  return wrong_setting("region", "is no region's name, such as eu-west-1");
 }
 
 }  // namespace sluice::connectors::aws

@@ -13,7 +13,5 @@ std::string endpoint_url(std::string_view service, std::string_view region, std:
 // InvalidArgument, naming the property: no host name can be made of it. Which regions there are,
 // AWS knows.
 Result<void> check_region(std::string_view region);
-// Likewise: it is no URL.
-Result<void> check_endpoint_url(std::string_view given);
 
 }  // namespace sluice::connectors::aws

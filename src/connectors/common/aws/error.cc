@@ -79,12 +79,9 @@ ServiceError read_xml(const std::string& body) {
 
 ServiceError read_json(const std::string& body) {
   const json document = json::parse(body, nullptr, /*allow_exceptions=*/false);
-  const auto text = [&document](const char* name) -> std::string {
-    const auto found = document.is_object() ? document.find(name) : document.end();
-    return found != document.end() && found->is_string() ? found->get<std::string>() : "";
-  };
-  const std::string message = text("message");
-  return {bare_code(text("__type")), message.empty() ? text("Message") : message};
+  const std::string message = text_of(document, "message");
+  return {bare_code(text_of(document, "__type")),
+          message.empty() ? text_of(document, "Message") : message};
 }
 
 }  // namespace

@@ -4,15 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "connectors/common/service_call.h"
 #include "connectors/connector.h"
 #include "egress/http_client.h"
 
 namespace sluice::connectors::aws {
-
-struct ServiceError {
-  std::string code;     // "AccessDenied"; "" = the answer names none
-  std::string message;  // the service's own words
-};
 
 // From an XML document (S3, STS), a JSON one (the others) or the header that names the type.
 ServiceError read_error(const egress::HttpResponse& response);

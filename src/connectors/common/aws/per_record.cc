@@ -23,11 +23,6 @@ bool holds_too_large(const RecordBatch& batch, const PerRecord& per_record) {
   return false;
 }
 
-std::string text_of(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? excerpt(found->get<std::string>(), {}) : "";
-}
-
 }  // namespace
 
 SendOutcome classify(Answer answer, const RecordBatch& batch, const PerRecord& per_record) {
@@ -52,11 +47,11 @@ SendOutcome classify(Answer answer, const RecordBatch& batch, const PerRecord& p
     const bool failed =
         record.is_object() && record.contains("ErrorCode") && !record["ErrorCode"].is_null();
     if (!failed) continue;
-    outcome.decision =
-        RetryLater{fmt::format("{}: record {} of {}: {}: {}", per_record.call, i + 1, batch.records,
-                               text_of(record, "ErrorCode"), text_of(record, "ErrorMessage")),
-                   {},
-                   i};
+    outcome.decision = RetryLater{
+        fmt::format("{}: record {} of {}: {}: {}", per_record.call, i + 1, batch.records,
+                    text_of(record, "ErrorCode"), excerpt(text_of(record, "ErrorMessage"), {})),
+        {},
+        i};
     break;
   }
   return outcome;

@@ -2,15 +2,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/settings.h"
+
 namespace sluice::connectors::aws {
 
 Result<Settings> read_settings(const nlohmann::json& credentials) {
   Settings settings;
   settings.region = credentials.at("region").get<std::string>();
-  settings.endpoint_url = credentials.value("endpoint_url", "");
-  if (!settings.endpoint_url.empty()) {
-    const Result<void> valid = check_endpoint_url(settings.endpoint_url);
-    if (!valid.has_value()) return valid.error();
+  if (credentials.contains("endpoint_url")) {
+    Result<std::string> endpoint = read_endpoint_url(credentials, "");
+    if (!endpoint.has_value()) return endpoint.error();
+    settings.endpoint_url = *std::move(endpoint);
   }
   Result<Access> access = read_access(credentials);
   if (!access.has_value()) return access.error();

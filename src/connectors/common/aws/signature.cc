@@ -69,20 +69,6 @@ std::string signing_key(const Keys& keys, const Scope& scope, std::string_view d
 
 }  // namespace
 
-std::string uri_encoded(std::string_view text, bool keep_slashes) {
-  std::string encoded;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       c == '-' || c == '.' || c == '_' || c == '~' || (c == '/' && keep_slashes);
-    if (plain) {
-      encoded += c;
-    } else {
-      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return encoded;
-}
-
 void sign(egress::HttpRequest& request, const Keys& keys, const Scope& scope, WallTime now,
           std::string_view payload_sha256) {
   const Result<egress::Url> url = egress::parse_url(request.url);

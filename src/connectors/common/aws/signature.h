@@ -21,10 +21,6 @@ struct Scope {
   std::string_view service;  // as signatures name it: "s3", "kinesis"
 };
 
-// Percent-encoded as AWS wants it: all but RFC 3986's unreserved characters, and slashes if they
-// are kept.
-std::string uri_encoded(std::string_view text, bool keep_slashes = false);
-
 // Adds X-Amz-Date, X-Amz-Security-Token and, over all the headers that are there by then, the
 // host, and the URL as it stands, Authorization. The URL is valid, its path and query encoded.
 // `payload_sha256`: of the body, in hex.
