@@ -1,0 +1,1 @@
+"""Stand-ins for services that cannot be run here, each as strict as the service's documentation."""
