@@ -38,7 +38,9 @@ struct Settings {
   std::uint64_t record_body_bytes_max = 64 << 20;
   std::uint64_t api_body_bytes_max = 1 << 20;
   std::uint32_t check_timeout_ms = 10'000;  // a destination's check before a stream is made
-  std::uint32_t scan_ms_max = 2000;        // a search through records; then it says how far it came
+  std::size_t streams_max = catalog::Catalog::kStreamsPerOrganisationMax;  // of an organisation
+  std::size_t scans_max = 1;               // searches through records an organisation at a time
+  std::uint32_t scan_ms_max = 2000;        // of one; then it says how far it came
   std::uint32_t live_connections_max = 5;  // of an organisation
   std::uint64_t live_bytes_behind_max = 1 << 20;     // then a live connection gets a gap
   std::size_t login_tries_max = 100;                 // from one address in 5 minutes

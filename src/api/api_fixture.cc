@@ -227,7 +227,7 @@ ApiTest::ApiTest(Settings settings)
                                                             {OrganisationId{2}, "Two"}};
   EXPECT_TRUE(catalog->register_organisations(organisations));
   replays = *catalog::open_sqlite_replays(directory_ + "/catalog.db");
-  dead_letters = *catalog::open_dead_letters(directory_ + "/dead-letters.db", {});
+  dead_letters = *catalog::open_dead_letters(directory_ + "/dead-letters.db", {}, metrics);
   quarantine = *catalog::open_quarantine(directory_ + "/quarantine.db", 1 << 20, metrics);
   attempts = catalog::open_attempts({.path = directory_ + "/attempts.db"}, {}, metrics);
   registry = *catalog::open_sqlite_registry(directory_ + "/catalog.db");

@@ -174,7 +174,7 @@ Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id, const
   const auto open = [](const catalog::Stream& stream) { return !stream.replaced_by; };
   const std::ptrdiff_t count =
       std::ranges::count_if(*streams, open) - (draft.replaces.has_value() ? 1 : 0);
-  if (count < std::ptrdiff_t{catalog::Catalog::kStreamsPerOrganisationMax}) return organisation;
+  if (count < static_cast<std::ptrdiff_t>(settings_.streams_max)) return organisation;
   return http::error_response(
       ErrorToken::StreamLimit,
       fmt::format("organisation {} has {} streams already, the most it may have: delete one first",

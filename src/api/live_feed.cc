@@ -27,15 +27,21 @@ constexpr milliseconds kSilence{15'000};  // longer, and proxies take the connec
 }  // namespace
 
 LiveFeed::LiveFeed(recordlog::RecordLog& log, Wanted wanted, std::uint64_t bytes_behind_max,
-                   Counter fell_behind)
+                   Meters meters)
     : log_(log),
       wanted_(std::move(wanted)),
       bytes_behind_max_(bytes_behind_max),
-      fell_behind_(fell_behind),
+      meters_(meters),
       at_(log.end(wanted_.organisation)) {
   if (!wanted_.resume || *wanted_.resume > at_) return;
   behind_ = at_.value() - wanted_.resume->value() > kResumeOffsetsMax;
   at_ = *wanted_.resume;
+}
+
+LiveFeed::~LiveFeed() { show_behind(false); }
+
+void LiveFeed::show_behind(bool behind) {
+  if (std::exchange(shown_as_behind_, behind) != behind) meters_.behind.add(behind ? 1 : -1);
 }
 
 LiveFeed::Step LiveFeed::next(std::uint64_t queued_bytes) {
@@ -43,9 +49,13 @@ LiveFeed::Step LiveFeed::next(std::uint64_t queued_bytes) {
   const bool was_full = std::exchange(was_full_, queued_bytes > bytes_behind_max_);
   if (end <= at_) return {};
   if (was_full_) {
-    if (was_full && !std::exchange(behind_, true)) fell_behind_.add();
+    if (was_full && !std::exchange(behind_, true)) {
+      meters_.fell_behind.add();
+      show_behind(true);
+    }
     return {};
   }
+  show_behind(false);
   if (!std::exchange(behind_, false)) return read(end);
   Step step;
   append_gap(end, step.events);

@@ -35,8 +35,14 @@ class LiveFeed {
   };
 
   // `log` outlives it, but for its destructor.
-  LiveFeed(recordlog::RecordLog& log, Wanted wanted, std::uint64_t bytes_behind_max,
-           Counter fell_behind);
+  struct Meters {
+    Counter fell_behind;
+    Gauge behind;  // clients that are now
+  };
+  LiveFeed(recordlog::RecordLog& log, Wanted wanted, std::uint64_t bytes_behind_max, Meters meters);
+  ~LiveFeed();
+  LiveFeed(const LiveFeed&) = delete;
+  LiveFeed& operator=(const LiveFeed&) = delete;
 
   struct Step {
     std::string events;
@@ -52,17 +58,19 @@ class LiveFeed {
 
  private:
   Step read(Offset end);
+  void show_behind(bool behind);
   void append_records(const recordlog::Chunk& chunk, std::string& events);
   void append_gap(Offset to, std::string& events);
 
   recordlog::RecordLog& log_;
   const Wanted wanted_;
   const std::uint64_t bytes_behind_max_;
-  Counter fell_behind_;
+  Meters meters_;
   filters::Evaluator evaluator_;
   Offset at_;
   bool was_full_ = false;
-  bool behind_ = false;
+  bool behind_ = false;  // what comes next is a gap
+  bool shown_as_behind_ = false;
 };
 
 // A feed and its place among the live connections of its organisation.

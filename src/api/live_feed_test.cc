@@ -32,7 +32,7 @@ class Live : public testing::Test {
     const auto compiled = filters::Filter::compile(nlohmann::json::parse(clauses), kinds);
     return LiveFeed(
         log, {kOne, kinds, std::get<std::shared_ptr<const filters::Filter>>(compiled), resume},
-        1000, fell_behind);
+        1000, {fell_behind, behind});
   }
   void store(const std::vector<std::string>& records, Kind kind = Kind::Event) {
     log.store(kOne, kind, records, WallTime{1'795'291'200'000});
@@ -41,6 +41,7 @@ class Live : public testing::Test {
   dispatch::FakeLog log;
   Metrics metrics;
   Counter fell_behind = metrics.counter("test", "test");
+  Gauge behind = metrics.gauge("behind", "test");
 };
 
 TEST_F(Live, SendsWhatIsStoredFromNowOn) {

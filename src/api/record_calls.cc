@@ -95,14 +95,17 @@ struct RecordCalls::Page {
 RecordCalls::RecordCalls(const Settings& settings, const Dependencies& dependencies)
     : settings_(settings),
       with_(dependencies),
-      scans_(1, kScansMax,
+      scans_(settings.scans_max, kScansMax,
              dependencies.metrics.gauge("sluice_api_scans", "Searches of records under way.")),
       live_(settings.live_connections_max, kLiveMax,
             dependencies.metrics.gauge("sluice_api_live_connections",
                                        "Connections that are sent records as they are stored.")),
-      live_fell_behind_(dependencies.metrics.counter(
-          "sluice_api_live_behind_total",
-          "Times that a live connection took records too slowly and got a gap.")),
+      live_meters_{
+          dependencies.metrics.counter(
+              "sluice_api_live_behind_total",
+              "Times that a live connection took records too slowly and got a gap."),
+          dependencies.metrics.gauge("sluice_api_live_connections_behind",
+                                     "Live connections that take records too slowly now.")},
       pool_("scan", kScanThreads) {}
 
 SteadyTime RecordCalls::until() const {
@@ -285,9 +288,9 @@ std::variant<LiveConnection, Response> RecordCalls::watch(OrganisationId organis
                     "end one first",
                     organisation.value(), settings_.live_connections_max, kLiveMax));
   }
-  return LiveConnection{*std::move(slot), std::make_unique<LiveFeed>(
-                                              with_.log, std::move(feed),
-                                              settings_.live_bytes_behind_max, live_fell_behind_)};
+  return LiveConnection{*std::move(slot),
+                        std::make_unique<LiveFeed>(with_.log, std::move(feed),
+                                                   settings_.live_bytes_behind_max, live_meters_)};
 }
 
 }  // namespace sluice::api

@@ -47,7 +47,7 @@ class RecordCalls {
   const Dependencies& with_;
   OrganisationSlots scans_;
   OrganisationSlots live_;
-  Counter live_fell_behind_;
+  LiveFeed::Meters live_meters_;
   WorkerPool pool_;
 };
 

@@ -103,7 +103,7 @@ struct StreamChange {
 // another process for longer than 5 s, Io, Corruption.
 class Catalog {
  public:
-  static constexpr std::size_t kStreamsPerOrganisationMax = 10;
+  static constexpr std::size_t kStreamsPerOrganisationMax = 10;  // where nobody says otherwise
 
   virtual ~Catalog() = default;
 
@@ -113,8 +113,8 @@ class Catalog {
   virtual Result<std::vector<Organisation>> organisations() = 0;
   virtual Result<std::optional<Organisation>> organisation(OrganisationId id) = 0;
 
-  // Gives the stream its id. ResourceExhausted: the organisation has
-  // kStreamsPerOrganisationMax already; closed ones do not count. NotFound: no such organisation.
+  // Gives the stream its id. ResourceExhausted: the organisation has as many already as it may;
+  // closed ones do not count. NotFound: no such organisation.
   // `id`, `created`, `updated` of the argument are ignored; ids are never reused. With `hand_over`
   // the stream that it names is closed, in the same step; Conflict: it cannot be any more.
   virtual Result<Stream> create_stream(Stream stream, WallTime now) = 0;
@@ -138,6 +138,8 @@ class Catalog {
 // Two processes may have it open. Corruption: damaged, not a catalog, or made by a newer version.
 // Destinations lie in it sealed by `secrets`, which open_secrets() gives. One that does not open
 // reads as {}, and is logged.
-Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path, const SecretBox& secrets);
+Result<std::unique_ptr<Catalog>> open_sqlite(
+    const std::string& path, const SecretBox& secrets,
+    std::size_t streams_per_organisation_max = Catalog::kStreamsPerOrganisationMax);
 
 }  // namespace sluice::catalog

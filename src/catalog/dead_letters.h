@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "model/ids.h"
 #include "model/kind.h"
@@ -88,6 +89,7 @@ class DeadLetters {
 // Opens or makes `path` (mode 0600, synchronous=FULL). Corruption: damaged, not a file of dead
 // letters, or made by a newer version.
 Result<std::unique_ptr<DeadLetters>> open_dead_letters(const std::string& path,
-                                                       DeadLetters::Limits limits);
+                                                       DeadLetters::Limits limits,
+                                                       Metrics& metrics);
 
 }  // namespace sluice::catalog

@@ -60,6 +60,8 @@ enum class Command : std::uint8_t { Pause, Resume, Restart, Disable };
 struct Settings {
   std::string journal_directory;
   std::int64_t memory_bytes_max = 256ll << 20;  // of the chunks that all streams hold
+  // Of those that one holds: beyond, it reads nothing for its next batch. One batch may be larger.
+  std::uint64_t stream_memory_bytes_max = 16ull << 20;
   std::chrono::milliseconds retention = std::chrono::hours(20 * 24);  // the log's
 };
 

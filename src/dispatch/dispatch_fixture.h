@@ -315,7 +315,8 @@ class DispatchTest : public ::testing::Test {
   // A server's life: its loops and its Dispatch, over the same log, catalog and journal.
   void start() {
     threads_ = std::make_unique<IoThreads>(2);
-    dead_letters_ = *catalog::open_dead_letters(root_ + "/dead-letters.db", dead_letter_limits_);
+    dead_letters_ =
+        *catalog::open_dead_letters(root_ + "/dead-letters.db", dead_letter_limits_, metrics_);
     pool_ = std::make_unique<WorkerPool>("catalog", 1);
     auto opened =
         Dispatch::open({root_ + "/journal", memory_bytes_max_},

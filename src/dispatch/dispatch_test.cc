@@ -330,7 +330,7 @@ TEST_F(DispatchTest, StopBeforeTheLoopsRanDoesNotHang) {
   make_stream(1, 1, 10);
   threads_ = std::make_unique<IoThreads>(2);
   pool_ = std::make_unique<WorkerPool>("catalog", 1);
-  dead_letters_ = *catalog::open_dead_letters(root_ + "/dead-letters.db", {});
+  dead_letters_ = *catalog::open_dead_letters(root_ + "/dead-letters.db", {}, metrics_);
   connectors::ConnectorContext context{*static_cast<egress::HttpClient*>(nowhere()), clock_, ""};
   auto opened = Dispatch::open({root_ + "/journal"}, {*threads_,
                                                       posix_file_system(),

@@ -46,7 +46,9 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
       error(stream_gauge(m, "error")),
       disabled(stream_gauge(m, "disabled")),
       in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
-                              "Bytes of the log that streams hold in memory.")) {}
+                              "Bytes of the log that streams hold in memory.")),
+      full_streams(m.gauge("sluice_delivery_full_streams",
+                           "Streams and replays that hold as many bytes as one may.")) {}
 
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.
@@ -106,6 +108,7 @@ void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::R
   options.stream = id_;
   options.organisation = organisation_;
   options.settings = std::move(setup.settings);
+  options.memory_bytes_max = shared_->stream_memory_bytes_max;
   options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
   options.wall = [this] { return shared_->clock.now(); };
   start.entry = shared_->recovered(key_);
@@ -281,6 +284,10 @@ void MachineRunner::account() {
   const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
   const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
   if (more == 0) return;
+  const bool is_full = static_cast<std::uint64_t>(bytes) >= shared_->stream_memory_bytes_max;
+  if (std::exchange(is_full_, is_full) != is_full) {
+    shared_->metrics.full_streams.add(is_full ? 1 : -1);
+  }
   shared_->memory_bytes += more;
   shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
 }

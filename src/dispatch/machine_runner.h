@@ -38,7 +38,7 @@ struct DispatchMetrics {
   Counter records, bytes, parked;
   Histogram seconds;
   Gauge running, paused, error, disabled;
-  Gauge in_flight_bytes;
+  Gauge in_flight_bytes, full_streams;
 };
 
 // Counts what must have ended before Dispatch::stop() returns.
@@ -67,6 +67,7 @@ struct Shared {
   Shared(const Settings& settings, const Dispatch::Dependencies& dependencies,
          std::unique_ptr<Journal> journal_in)
       : memory_bytes_max(settings.memory_bytes_max),
+        stream_memory_bytes_max(settings.stream_memory_bytes_max),
         clock(dependencies.clock),
         log(dependencies.log),
         catalog(dependencies.catalog),
@@ -81,6 +82,7 @@ struct Shared {
         metrics(dependencies.metrics) {}
 
   const std::int64_t memory_bytes_max;
+  const std::uint64_t stream_memory_bytes_max;
   const Clock& clock;
   recordlog::RecordLog& log;
   catalog::Catalog& catalog;
@@ -197,6 +199,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::uint64_t sent_bytes_ = 0;
   bool counted_as_stopped_ = false;
   std::int64_t memory_bytes_ = 0;
+  bool is_full_ = false;
 };
 
 }  // namespace sluice::dispatch

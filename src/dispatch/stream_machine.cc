@@ -218,7 +218,8 @@ Actions StreamMachine::read_done(const Result<recordlog::ReadResult>& result, St
 bool StreamMachine::may_gather() const {
   if (!works()) return false;
   // One batch ahead, but not behind a destination that fails.
-  return !head_ || (head_->loaded && failures_ == 0);
+  if (!head_) return true;
+  return head_->loaded && failures_ == 0 && memory_bytes() < options_.memory_bytes_max;
 }
 
 void StreamMachine::gather() {

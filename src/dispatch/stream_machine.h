@@ -73,6 +73,7 @@ class StreamMachine {
     std::function<double()> chance;           // uniform in [-1, 1]: the jitter
     std::function<WallTime()> wall;           // for delivery.max_age_s
     WallTime created;                         // of the stream; max_age_s counts from it at most
+    std::uint64_t memory_bytes_max = ~0ull;   // held beyond: nothing is gathered behind the head
     // A replay of the records before that offset, beside the stream itself: its batches have ids of
     // their own, and it is done at the end (finished()).
     struct Replay {

@@ -58,6 +58,22 @@ TEST(StreamMachine, BatchesAreCutAcrossChunksAndTheNextGathersMeanwhile) {
   EXPECT_EQ(s.delivered(), "freeze 20-23");
 }
 
+TEST(StreamMachine, NothingGathersBehindABatchThatHoldsAsMuchAsAStreamMay) {
+  Script s;
+  s.options.memory_bytes_max = 1;
+  for (int i = 0; i < 6; ++i) s.lay(4);
+  EXPECT_EQ(s.begin(), "send 5-1-0-9 #1") << "but one batch goes, whatever its size";
+  EXPECT_EQ(s.machine->wants_read(), std::nullopt);
+  const std::uint64_t held = s.machine->memory_bytes();
+  EXPECT_EQ(s.delivered(), "send 5-1-10-19 #1");
+  EXPECT_EQ(s.delivered(), "freeze 20-23");
+
+  Script other;
+  for (int i = 0; i < 6; ++i) other.lay(4);
+  other.begin();
+  EXPECT_GT(other.machine->memory_bytes(), held);
+}
+
 TEST(StreamMachine, BytesCloseABatchAndALargerRecordGoesAlone) {
   Script s({}, {10, 100});
   s.lay(3, Kind::Event, 49);  // 50 each with its comma

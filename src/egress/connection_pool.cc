@@ -71,8 +71,9 @@ void ConnectionPool::Place::keep() {
   pool_.reset();
 }
 
-ConnectionPool::ConnectionPool(boost::asio::io_context& loop, Limits limits)
-    : timer_(loop), limits_(limits) {}
+ConnectionPool::ConnectionPool(boost::asio::io_context& loop, Limits limits,
+                               std::optional<Gauges> gauges)
+    : timer_(loop), limits_(limits), gauges_(gauges) {}
 
 ConnectionPool::~ConnectionPool() = default;
 
@@ -101,8 +102,7 @@ Awaitable<Result<ConnectionPool::Place>> ConnectionPool::take(Destination destin
     co_return Place(self, host, std::move(kept));
   }
   if (host.waiters.empty() && host.count < limits_.per_destination && make_room()) {
-    ++host.count;
-    ++count_;
+    count(host, 1);
     co_return Place(self, host, nullptr);
   }
   Waiter waiter(self, host, attempt.wake());
@@ -122,8 +122,7 @@ std::unique_ptr<Connection> ConnectionPool::take_idle(Host& host) {
   while (!host.idle.empty()) {
     std::unique_ptr<Connection> kept = remove_idle(host.idle.back());
     if (kept->quiet()) return kept;
-    --host.count;
-    --count_;
+    count(host, -1);
   }
   return nullptr;
 }
@@ -146,11 +145,13 @@ bool ConnectionPool::make_room() {
 
 void ConnectionPool::add_waiter(Waiter& waiter) {
   waiter.host.waiters.emplace(waiter.turn, &waiter);
+  if (gauges_) gauges_->waiting.add(1);
   note(waiter.host);
 }
 
 void ConnectionPool::remove_waiter(Waiter& waiter) {
   waiter.host.waiters.erase(waiter.turn);
+  if (gauges_) gauges_->waiting.add(-1);
   note(waiter.host);
 }
 
@@ -190,17 +191,21 @@ void ConnectionPool::give_back(Host& host, std::unique_ptr<Connection> connectio
 // One connection of it is gone.
 void ConnectionPool::drop(Host& host) {
   SLUICE_ASSERT(host.count > 0 && count_ > 0);
-  --host.count;
-  --count_;
+  count(host, -1);
   note(host);
+}
+
+void ConnectionPool::count(Host& host, int more) {
+  host.count += static_cast<std::uint32_t>(more);
+  count_ += static_cast<std::uint32_t>(more);
+  if (gauges_) gauges_->connections.add(more);
 }
 
 void ConnectionPool::serve() {
   while (!starving_.empty() && make_room()) {
     Host& host = *starving_.begin()->second;
     Waiter& next = *host.waiters.begin()->second;
-    ++host.count;
-    ++count_;
+    count(host, 1);
     remove_waiter(next);
     grant(next, nullptr);
   }

@@ -8,11 +8,13 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "base/awaitable.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "egress/attempt.h"
 #include "egress/connection.h"
@@ -36,6 +38,10 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   struct Limits {
     std::uint32_t per_destination = 0;
     std::uint32_t all = 0;
+  };
+  struct Gauges {
+    Gauge connections;  // kept ones too
+    Gauge waiting;
   };
   static constexpr std::chrono::seconds kIdleMax{60};
 
@@ -61,7 +67,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
     Host* host_;
   };
 
-  ConnectionPool(boost::asio::io_context& loop, Limits limits);
+  ConnectionPool(boost::asio::io_context& loop, Limits limits, std::optional<Gauges> gauges = {});
   ~ConnectionPool();
 
   // A kept connection, on which nothing has arrived since, or room for a new one: at the limits
@@ -94,10 +100,12 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   void drop(Host& host);
   void serve();
   void note(Host& host);
+  void count(Host& host, int more);
   void arm_timer();
 
   boost::asio::steady_timer timer_;
   const Limits limits_;
+  std::optional<Gauges> gauges_;
   std::unordered_map<Destination, Host, Hash> hosts_;
   IdleList idle_;  // the one that waited longest first
   // Those that wait for room of all: each host's first waiter, if its own limit is not reached.

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/assert.h"
+#include "base/metrics.h"
 #include "base/units.h"
 #include "egress/address_rules.h"
 #include "egress/answer.h"
@@ -98,7 +99,7 @@ Result<void> validate(const Settings& settings) {
 }
 
 struct HttpClient::Impl {
-  Impl(asio::io_context& loop_in, const Clock& clock_in, Settings settings_in);
+  Impl(asio::io_context& loop_in, const Clock& clock_in, Settings settings_in, Metrics* metrics);
   ~Impl();
 
   Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline, Fault* fault);
@@ -137,9 +138,19 @@ Resolver::Options resolver_options(const Settings& settings) {
   return options;
 }
 
+std::optional<ConnectionPool::Gauges> gauges_of(Metrics* metrics) {
+  if (metrics == nullptr) return std::nullopt;
+  return ConnectionPool::Gauges{
+      metrics->gauge("sluice_egress_connections", "Connections to destinations, kept ones too."),
+      metrics->gauge("sluice_egress_waiting_requests",
+                     "Requests that wait for a connection: there are as many as there may be, to "
+                     "the host or in all.")};
+}
+
 }  // namespace
 
-HttpClient::Impl::Impl(asio::io_context& loop_in, const Clock& clock_in, Settings settings_in)
+HttpClient::Impl::Impl(asio::io_context& loop_in, const Clock& clock_in, Settings settings_in,
+                       Metrics* metrics)
     : loop(loop_in),
       clock(clock_in),
       settings(std::move(settings_in)),
@@ -147,8 +158,8 @@ HttpClient::Impl::Impl(asio::io_context& loop_in, const Clock& clock_in, Setting
       resolver(loop, clock, resolver_options(settings)),
       dialer(loop, clock, resolver, Dialer::Options{settings.ca_file, settings.proxy}),
       pool(std::make_shared<ConnectionPool>(
-          loop,
-          ConnectionPool::Limits{settings.connections_per_host_max, settings.connections_max})) {}
+          loop, ConnectionPool::Limits{settings.connections_per_host_max, settings.connections_max},
+          gauges_of(metrics))) {}
 
 // Coroutines that still wait are never resumed: their frames, and the connections in them, go with
 // the loop, after this.
@@ -265,8 +276,9 @@ Awaitable<Result<void>> HttpClient::Impl::probe(std::string text, OrganisationId
   co_return Result<void>{};
 }
 
-HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings settings)
-    : impl_(std::make_unique<Impl>(loop, clock, std::move(settings))) {}
+HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings settings,
+                       Metrics* metrics)
+    : impl_(std::make_unique<Impl>(loop, clock, std::move(settings), metrics)) {}
 
 HttpClient::~HttpClient() = default;
 

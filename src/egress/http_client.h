@@ -21,6 +21,9 @@
 namespace boost::asio {
 class io_context;
 }
+namespace sluice {
+class Metrics;
+}
 
 namespace sluice::egress {
 
@@ -84,7 +87,9 @@ struct HttpResponse {
 // nothing is under way.
 class HttpClient {
  public:
-  HttpClient(boost::asio::io_context& loop, const Clock& clock, Settings settings);
+  // `metrics` may be null: nothing is shown.
+  HttpClient(boost::asio::io_context& loop, const Clock& clock, Settings settings,
+             Metrics* metrics = nullptr);
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;

@@ -1,5 +1,6 @@
 #include "http/body_budget.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 namespace sluice::http {
@@ -91,6 +92,16 @@ void BodyBudget::close() {
 std::uint64_t BodyBudget::used() const {
   const MutexLock lock(mutex_);
   return used_;
+}
+
+std::size_t BodyBudget::waiting() const {
+  const MutexLock lock(mutex_);
+  std::size_t count = 0;
+  for (const auto& [share, queue] : waits_) {
+    count += static_cast<std::size_t>(std::ranges::count_if(
+        queue, [](const Queued& each) { return !each.wait.waiter.expired(); }));
+  }
+  return count;
 }
 
 bool BodyBudget::has_room(std::uint64_t bytes, std::uint64_t held) const {

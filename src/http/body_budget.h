@@ -50,6 +50,7 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
   void close();
 
   std::uint64_t used() const;
+  std::size_t waiting() const;
 
  private:
   friend class BodyLease;

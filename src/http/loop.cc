@@ -35,6 +35,8 @@ Shared::Shared(const Settings& settings, Handler& handler_in, Metrics& metrics, 
           metrics.gauge("sluice_http_answer_streams", "Answers without end under way.")),
       body_bytes_gauge(metrics.gauge("sluice_http_body_bytes_in_memory",
                                      "Bytes of request bodies received and not yet dealt with.")),
+      bodies_waiting_gauge(metrics.gauge("sluice_http_bodies_waiting",
+                                         "Request bodies not read on until there is memory.")),
       refused_connections(metrics.counter("sluice_http_refused_connections_total",
                                           "Connections closed at once: too many were open.")),
       request_bytes(
@@ -166,6 +168,7 @@ void Loop::flush_counts() {
     if (answers_[i] > 0) shared_.answers[i].add(static_cast<double>(std::exchange(answers_[i], 0)));
   }
   shared_.body_bytes_gauge.set(static_cast<double>(shared_.budget->used()));
+  shared_.bodies_waiting_gauge.set(static_cast<double>(shared_.budget->waiting()));
 }
 
 void Loop::tick() {

@@ -41,6 +41,7 @@ struct Shared {
   Gauge connections_gauge;
   Gauge answer_streams_gauge;
   Gauge body_bytes_gauge;
+  Gauge bodies_waiting_gauge;
   Counter refused_connections;
   Counter request_bytes;
   std::array<Counter, 4> answers;  // 2xx, 3xx, 4xx, 5xx

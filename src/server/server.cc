@@ -60,6 +60,7 @@ egress::Settings egress_settings(const Settings& settings) {
   egress.allow = settings.allow;
   egress.proxy = settings.proxy;
   egress.ca_file = settings.ca_file;
+  egress.dns_servers = settings.dns_servers;
   egress.connections_per_host_max = static_cast<std::uint32_t>(settings.connections_per_host_max);
   egress.connections_max = static_cast<std::uint32_t>(settings.egress_connections_max);
   return egress;
@@ -169,7 +170,8 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
       catalog::open_secrets(catalog_path(settings.data_dir), secrets_key_path(settings));
   if (!opened_secrets) return opened_secrets.error();
   secrets = std::make_unique<catalog::SecretBox>(*opened_secrets);
-  auto opened_catalog = catalog::open_sqlite(catalog_path(settings.data_dir), *secrets);
+  auto opened_catalog =
+      catalog::open_sqlite(catalog_path(settings.data_dir), *secrets, settings.streams_max);
   if (!opened_catalog) return opened_catalog.error();
   catalog = std::move(*opened_catalog);
   auto opened_registry = catalog::open_sqlite_registry(catalog_path(settings.data_dir));
@@ -188,7 +190,10 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
                                                     settings.quarantine_bytes_max, metrics);
   if (!opened_quarantine) return opened_quarantine.error();
   quarantine = std::move(*opened_quarantine);
-  auto opened_letters = catalog::open_dead_letters(dead_letters_path(settings.data_dir), {});
+  auto opened_letters = catalog::open_dead_letters(
+      dead_letters_path(settings.data_dir),
+      {.count_max = settings.dead_letters_max, .bytes_max = settings.dead_letter_bytes_max},
+      metrics);
   if (!opened_letters) return opened_letters.error();
   dead_letters = std::move(*opened_letters);
   auto opened_replays = catalog::open_sqlite_replays(catalog_path(settings.data_dir));
@@ -211,8 +216,8 @@ Result<void> Server::Graph::open_storage(const Settings& settings) {
 Result<void> Server::Graph::open_delivery(const Settings& settings) {
   aws = aws_operator(settings);
   for (std::size_t i = 0; i < threads.size(); ++i) {
-    http_clients.push_back(
-        std::make_unique<egress::HttpClient>(threads.loop(i), clock, egress_settings(settings)));
+    http_clients.push_back(std::make_unique<egress::HttpClient>(
+        threads.loop(i), clock, egress_settings(settings), &metrics));
     connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation(),
                                   &inspector, issuer.get(), &aws});
   }
@@ -240,6 +245,8 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
       alerts::AlertLog::Dependencies{threads, clock, *log, *catalog, *catalog_pool, metrics});
   dispatch::Settings dispatch_settings;
   dispatch_settings.journal_directory = journal_directory(settings.data_dir);
+  dispatch_settings.memory_bytes_max = static_cast<std::int64_t>(settings.bytes_in_flight_max);
+  dispatch_settings.stream_memory_bytes_max = settings.stream_bytes_in_flight_max;
   dispatch_settings.retention = std::chrono::hours(24 * settings.retention_days);
   auto opened = dispatch::Dispatch::open(
       dispatch_settings,
@@ -282,6 +289,8 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
           .metrics = metrics_at(settings),
           .public_url = settings.public_url,
           .record_body_bytes_max = settings.body_bytes_max,
+          .streams_max = settings.streams_max,
+          .scans_max = settings.scans_max,
           .scan_ms_max = static_cast<std::uint32_t>(settings.scan_ms_max),
           .live_connections_max = static_cast<std::uint32_t>(settings.live_connections_max),
           .live_bytes_behind_max = settings.live_bytes_behind_max,
@@ -301,6 +310,7 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
 Result<std::unique_ptr<Server>> Server::start(const Settings& settings) {
   logging::set_level(level(settings.level));
   auto graph = std::make_unique<Graph>(io_thread_count(settings));
+  show_limits(settings, graph->metrics);
   if (auto done = graph->open_storage(settings); !done) return done.error();
   if (auto done = graph->open_delivery(settings); !done) return done.error();
   if (auto done = graph->open_front(settings); !done) return done.error();

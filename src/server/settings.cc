@@ -61,6 +61,21 @@ const std::array kSettings = {
             "Longest request header; longer: 431", kKiB, kMiB},
     Setting{"limits", "connections_max", &Settings::connections_max,
             "Clients at a time; more are closed at once and counted", 1, 1'000'000},
+    Setting{"limits", "streams_max", &Settings::streams_max, "Of an organisation; beyond: 422", 1,
+            10'000},
+    Setting{"limits", "bytes_in_flight_max", &Settings::bytes_in_flight_max,
+            "Of records on their way that all streams hold in memory; beyond, they wait", 32 * kMiB,
+            64 * kGiB},
+    Setting{"limits", "stream_bytes_in_flight_max", &Settings::stream_bytes_in_flight_max,
+            "Likewise of one stream; a single batch (a file for S3) may take more", kMiB, kGiB},
+    Setting{"limits", "dead_letters_max", &Settings::dead_letters_max,
+            "Kept of a stream; beyond, it goes to Error", 1, 10'000'000},
+    Setting{"limits", "dead_letter_bytes_max", &Settings::dead_letter_bytes_max,
+            "Likewise, of their records", kMiB, 64 * kGiB},
+    Setting{"limits", "scans_max", &Settings::scans_max,
+            "Searches through records (browse, preview, dry runs) at a time of an organisation; "
+            "beyond: 429",
+            1, 64},
     Setting{"limits", "scan_ms_max", &Settings::scan_ms_max,
             "Milliseconds; a search through records (browse, preview) then says how far it came", 0,
             60'000},
@@ -112,6 +127,8 @@ const std::array kSettings = {
             "URL of a proxy for all deliveries; the environment's proxy variables are never read"},
     Setting{"egress", "ca_file", &Settings::ca_file,
             "PEM file of certificate authorities, instead of the system's"},
+    Setting{"egress", "dns_servers", &Settings::dns_servers,
+            "Whom to ask for the names of destinations, \"address:port,...\"; empty: the system's"},
     Setting{"egress", "connections_per_host_max", &Settings::connections_per_host_max,
             "Of an organisation to a host", 1, 10'000},
     Setting{"egress", "connections_max", &Settings::egress_connections_max,
@@ -444,6 +461,7 @@ Result<void> check(const Settings& settings) {
   egress.allow = settings.allow;
   egress.proxy = settings.proxy;
   egress.ca_file = settings.ca_file;
+  egress.dns_servers = settings.dns_servers;
   return egress::validate(egress);
 }
 
@@ -459,6 +477,17 @@ http::Settings http_settings(const Settings& settings) {
   http.limits.connections_max = static_cast<std::uint32_t>(settings.connections_max);
   http.limits.body_bytes_in_memory_max = settings.body_bytes_in_memory_max;
   return http;
+}
+
+void show_limits(const Settings& settings, Metrics& metrics) {
+  for (const Setting& setting : kSettings) {
+    const auto* number = std::get_if<std::uint64_t Settings::*>(&setting.member);
+    if (number == nullptr || !setting.name.ends_with("_max")) continue;
+    metrics
+        .gauge("sluice_limit", "What a limit is set to; 0: none, or what the disk has room for.",
+               {{"setting", full_name(setting)}})
+        .set(static_cast<double>(settings.**number));
+  }
 }
 
 std::string settings_text() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/issuers.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "http/server.h"
 
@@ -37,9 +38,15 @@ struct Settings {
   std::uint64_t ingest_records_per_s = 0;
   std::uint64_t ingest_bytes_per_s = 0;
   std::uint64_t quarantine_bytes_max = 1ull << 30;
+  std::uint64_t streams_max = 10;
+  std::uint64_t bytes_in_flight_max = 256ull << 20;
+  std::uint64_t stream_bytes_in_flight_max = 16ull << 20;
+  std::uint64_t dead_letters_max = 10'000;
+  std::uint64_t dead_letter_bytes_max = 100ull << 20;
   std::uint64_t attempts_per_stream_max = 1000;
   std::uint64_t attempts_queue_bytes_max = 32ull << 20;
   std::uint64_t attempts_bytes_max = 1ull << 30;
+  std::uint64_t scans_max = 1;
   std::uint64_t scan_ms_max = 2000;
   std::uint64_t live_connections_max = 5;
   std::uint64_t live_bytes_behind_max = 1ull << 20;
@@ -58,6 +65,7 @@ struct Settings {
   std::vector<std::string> allow;
   std::string proxy;
   std::string ca_file;
+  std::string dns_servers;
   std::uint64_t connections_per_host_max = 20;
   std::uint64_t egress_connections_max = 2000;
 
@@ -91,6 +99,9 @@ Result<void> check(const Settings& settings);
 
 // All settings with their defaults and a line of explanation each: TOML that load_settings() takes.
 std::string settings_text();
+
+// Each limit as it is set, for those who watch how near it the server comes.
+void show_limits(const Settings& settings, Metrics& metrics);
 
 // For the listener. `settings` has passed check().
 http::Settings http_settings(const Settings& settings);

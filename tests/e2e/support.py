@@ -80,11 +80,11 @@ class Sluice:
         return subprocess.run([self.binary, *arguments], capture_output=True, text=True,
                               timeout=60, check=False, **options)
 
-    def token(self, role="admin", organisation=1):
+    def token(self, role="admin", organisation=1, ttl="24h"):
         key = (role, organisation)
         if key not in self._tokens:
             done = self.run("token", "--organisation", str(organisation), "--role", role,
-                            "--data-dir", self.data_dir)
+                            "--ttl", ttl, "--data-dir", self.data_dir)
             assert done.returncode == 0, done.stderr
             self._tokens[key] = done.stdout.strip()
         return self._tokens[key]
@@ -140,9 +140,11 @@ class Delivery:
 
 class Receiver:
     """A webhook receiver. `answer(delivery) -> status` decides, or (status, headers), or None to
-    hang up without an answer. Everything that came is in `deliveries`."""
+    hang up without an answer. Everything that came is in `deliveries`, bodies only if they are to
+    be kept."""
 
-    def __init__(self, answer=lambda delivery: 200, port=0, tls=None, host="127.0.0.1"):
+    def __init__(self, answer=lambda delivery: 200, port=0, tls=None, host="127.0.0.1",
+                 keep_bodies=True):
         self.answer = answer
         self.deliveries = []
         self.connections = set()
@@ -162,6 +164,8 @@ class Receiver:
                     return
                 delivery = Delivery({k.lower(): v for k, v in self.headers.items()}, body, 0)
                 decided = outer.answer(delivery)
+                if not keep_bodies:
+                    delivery.body = b""
                 with outer.lock:
                     outer.connections.add(self.client_address)
                     delivery.answered = decided[0] if isinstance(decided, tuple) else decided or 0

@@ -68,8 +68,8 @@ Error no_such_stream(StreamId id) {
 
 class SqliteCatalog final : public Catalog {
  public:
-  SqliteCatalog(Database database, const SecretBox& secrets)
-      : database_(std::move(database)), secrets_(secrets) {}
+  SqliteCatalog(Database database, const SecretBox& secrets, std::size_t streams_max)
+      : streams_max_(streams_max), database_(std::move(database)), secrets_(secrets) {}
 
   Result<void> register_organisations(std::span<const Organisation> organisations) override;
   Result<std::vector<Organisation>> organisations() override;
@@ -99,6 +99,7 @@ class SqliteCatalog final : public Catalog {
   Result<std::vector<Stream>> read_streams(Result<Statement> query) SLUICE_REQUIRES(mutex_);
 
   Mutex mutex_;
+  const std::size_t streams_max_;  // of an organisation
   Database database_ SLUICE_GUARDED_BY(mutex_);
   const SecretBox secrets_;
   std::optional<Statement> update_stream_ SLUICE_GUARDED_BY(mutex_);  // once it was wanted
@@ -175,11 +176,11 @@ Result<void> SqliteCatalog::check_room(OrganisationId organisation) {
   if (query->integer(0) == 0) {
     return no_such_organisation(organisation);
   }
-  if (query->integer(1) >= static_cast<std::int64_t>(kStreamsPerOrganisationMax)) {
+  if (query->integer(1) >= static_cast<std::int64_t>(streams_max_)) {
     return Error{ErrorCode::ResourceExhausted,
                  fmt::format("organisation {} has {} streams already, the most it may have: "
                              "delete one first",
-                             organisation.value(), kStreamsPerOrganisationMax)};
+                             organisation.value(), streams_max_)};
   }
   return {};
 }
@@ -407,10 +408,12 @@ Result<void> SqliteCatalog::delete_stream(OrganisationId organisation, StreamId 
 
 }  // namespace
 
-Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path, const SecretBox& secrets) {
+Result<std::unique_ptr<Catalog>> open_sqlite(const std::string& path, const SecretBox& secrets,
+                                             std::size_t streams_per_organisation_max) {
   Result<Database> database = open_database(path);
   if (!database) return database.error();
-  return std::unique_ptr<Catalog>(std::make_unique<SqliteCatalog>(*std::move(database), secrets));
+  return std::unique_ptr<Catalog>(
+      std::make_unique<SqliteCatalog>(*std::move(database), secrets, streams_per_organisation_max));
 }
 
 }  // namespace sluice::catalog

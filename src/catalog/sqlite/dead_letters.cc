@@ -76,8 +76,11 @@ DeadLetter letter_of(const Statement& row) {
 
 class SqliteDeadLetters final : public DeadLetters {
  public:
-  SqliteDeadLetters(Database database, Limits limits)
-      : limits_(limits), database_(std::move(database)) {}
+  SqliteDeadLetters(Database database, Limits limits, Metrics& metrics)
+      : limits_(limits),
+        count_(metrics.gauge("sluice_dead_letters", "Dead letters kept, of all streams.")),
+        bytes_(metrics.gauge("sluice_dead_letters_bytes", "Bytes of their records.")),
+        database_(std::move(database)) {}
 
   Result<void> load_sizes();
   Result<void> park(StreamId stream, std::span<const DeadLetter> letters,
@@ -112,6 +115,8 @@ class SqliteDeadLetters final : public DeadLetters {
   Size size(StreamId stream) const;
 
   const Limits limits_;
+  Gauge count_;
+  Gauge bytes_;
   Mutex mutex_;
   Database database_ SLUICE_GUARDED_BY(mutex_);
   mutable Mutex sizes_mutex_;  // never held during I/O
@@ -143,11 +148,11 @@ std::uint64_t SqliteDeadLetters::count(StreamId stream) const { return size(stre
 
 void SqliteDeadLetters::note(StreamId stream, Size size) {
   const MutexLock lock(sizes_mutex_);
-  if (size.count == 0) {
-    sizes_.erase(stream);
-  } else {
-    sizes_[stream] = size;
-  }
+  const auto [found, is_new] = sizes_.try_emplace(stream);
+  const Size before = std::exchange(found->second, size);
+  if (size.count == 0) sizes_.erase(found);
+  count_.add(static_cast<double>(size.count) - static_cast<double>(before.count));
+  bytes_.add(static_cast<double>(size.bytes) - static_cast<double>(before.bytes));
 }
 
 Result<SqliteDeadLetters::Size> SqliteDeadLetters::size_in_file(StreamId stream) {
@@ -377,10 +382,11 @@ Result<void> SqliteDeadLetters::keep_only(std::span<const StreamId> keys) {
 }  // namespace
 
 Result<std::unique_ptr<DeadLetters>> open_dead_letters(const std::string& path,
-                                                       DeadLetters::Limits limits) {
+                                                       DeadLetters::Limits limits,
+                                                       Metrics& metrics) {
   Result<Database> database = open_own_file(path, kFile);
   if (!database) return database.error();
-  auto letters = std::make_unique<SqliteDeadLetters>(*std::move(database), limits);
+  auto letters = std::make_unique<SqliteDeadLetters>(*std::move(database), limits, metrics);
   if (auto loaded = letters->load_sizes(); !loaded) return loaded.error();
   return std::unique_ptr<DeadLetters>(std::move(letters));
 }

@@ -24,7 +24,8 @@ class DeadLettersTest : public ::testing::Test {
 
   void open(DeadLetters::Limits limits = {}) {
     letters_.reset();
-    auto opened = open_dead_letters(directory_ + "/letters.db", limits);
+    metrics_ = std::make_unique<Metrics>();
+    auto opened = open_dead_letters(directory_ + "/letters.db", limits, *metrics_);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     letters_ = std::move(*opened);
   }
@@ -50,7 +51,13 @@ class DeadLettersTest : public ::testing::Test {
   }
   using Offsets = std::vector<std::uint64_t>;
 
+  std::pair<double, double> shown() const {
+    return {metrics_->gauge("sluice_dead_letters", "").value(),
+            metrics_->gauge("sluice_dead_letters_bytes", "").value()};
+  }
+
   std::string directory_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<DeadLetters> letters_;
 };
 
@@ -76,6 +83,7 @@ TEST_F(DeadLettersTest, KeepsLettersAndTheStateBehindThem) {
   EXPECT_EQ((*states)[0].bytes, state);
   EXPECT_EQ(letters_->count(kStream), 2u);
   EXPECT_EQ(letters_->count(StreamId{77}), 0u);
+  EXPECT_EQ(shown(), std::pair(3.0, 13.0));
 }
 
 TEST_F(DeadLettersTest, ParkedAgainIsOneLetterWithTheNewReason) {
@@ -127,6 +135,7 @@ TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
   EXPECT_EQ(*letters_->remove(kStream, std::vector{Offset{2}, Offset{77}}), 1u);
   EXPECT_EQ(offsets(), (Offsets{1, 3}));
   EXPECT_EQ(letters_->count(kStream), 2u);
+  EXPECT_EQ(shown(), std::pair(3.0, 6.0));
   EXPECT_EQ(*letters_->remove(kStream, std::nullopt), 2u);
   EXPECT_EQ(letters_->count(kStream), 0u);
   EXPECT_EQ(letters_->states()->size(), 2u);
@@ -134,6 +143,7 @@ TEST_F(DeadLettersTest, RemovesSomeOrAllAndForgetsAStream) {
   ASSERT_EQ(letters_->states()->size(), 1u);
   EXPECT_EQ((*letters_->states())[0].key, kStream);
   EXPECT_EQ(offsets(kOther), Offsets{});
+  EXPECT_EQ(shown(), std::pair(0.0, 0.0));
 }
 
 TEST_F(DeadLettersTest, WhatACrashLeftOfDeletedStreamsGoes) {
@@ -151,7 +161,7 @@ TEST_F(DeadLettersTest, WhatACrashLeftOfDeletedStreamsGoes) {
 TEST_F(DeadLettersTest, AnotherKindOfFileIsRefused) {
   letters_.reset();
   std::ofstream(directory_ + "/letters.db", std::ios::trunc) << std::string(5000, 'x');
-  const auto opened = open_dead_letters(directory_ + "/letters.db", {});
+  const auto opened = open_dead_letters(directory_ + "/letters.db", {}, *metrics_);
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code, ErrorCode::Corruption);
   EXPECT_NE(opened.error().message.find("dead letters"), std::string::npos);
