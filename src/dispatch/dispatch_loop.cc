@@ -13,7 +13,11 @@ constexpr std::chrono::milliseconds kMemoryWait{10};
 
 DispatchLoop::DispatchLoop(boost::asio::io_context& loop, connectors::ConnectorContext context,
                            std::shared_ptr<Shared> shared)
-    : loop_(loop), context_(std::move(context)), shared_(std::move(shared)), memory_timer_(loop) {}
+    : loop_(loop),
+      context_(std::move(context)),
+      shared_(std::move(shared)),
+      memory_timer_(loop),
+      held_back_timer_(loop) {}
 
 void DispatchLoop::begin(std::shared_ptr<StreamRunner> runner) {
   // Before it looks at the log's end: what comes later is in the inbox.
@@ -87,6 +91,10 @@ void DispatchLoop::take_turn() {
   Reads& reads = reads_.empty() ? replay_reads_ : reads_;
   const auto runner = std::move(reads.front());
   reads.pop_front();
+  if (runner->held_back()) {
+    hold_back(runner);
+    return post_turn();
+  }
   runner->read();
   // Where memory is short one stream after the other completes its batch: all at a time, none
   // might ever.
@@ -95,6 +103,17 @@ void DispatchLoop::take_turn() {
     reads.push_front(runner);
   }
   post_turn();
+}
+
+void DispatchLoop::hold_back(std::shared_ptr<MachineRunner> runner) {
+  held_back_.push_back(std::move(runner));
+  shared_->metrics.held_back.add(1);
+  if (held_back_.size() > 1) return;  // the timer runs
+  held_back_timer_.expires_after(kMemoryWait);
+  held_back_timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    self->shared_->metrics.held_back.add(-static_cast<double>(self->held_back_.size()));
+    for (auto& each : std::exchange(self->held_back_, {})) self->queue_read(std::move(each));
+  });
 }
 
 bool DispatchLoop::memory_is_short() const {

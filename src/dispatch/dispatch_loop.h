@@ -45,6 +45,7 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   void take_turn();
   bool memory_is_short() const;
   void wait_for_memory();
+  void hold_back(std::shared_ptr<MachineRunner> runner);
 
   boost::asio::io_context& loop_;
   const connectors::ConnectorContext context_;
@@ -58,6 +59,8 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   bool turn_posted_ = false;
   bool stopping_ = false;
   boost::asio::steady_timer memory_timer_;
+  Reads held_back_;  // in no other queue; they queue up again together
+  boost::asio::steady_timer held_back_timer_;
 
   Mutex mutex_;
   std::vector<recordlog::AppendObserver::Appended> inbox_ SLUICE_GUARDED_BY(mutex_);

@@ -19,6 +19,7 @@ using catalog::StreamStatus;
 
 constexpr std::uint64_t kTurnBytes = 256 * 1024;
 constexpr int kTurnReads = 32;
+constexpr int kMarginPart = 16;  // of all memory: about what the next batch will take
 
 Counter attempt_counter(Metrics& metrics, const char* outcome) {
   return metrics.counter("sluice_delivery_attempts_total", "Attempts to deliver a batch.",
@@ -48,7 +49,10 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
       in_flight_bytes(m.gauge("sluice_delivery_in_flight_bytes",
                               "Bytes of the log that streams hold in memory.")),
       full_streams(m.gauge("sluice_delivery_full_streams",
-                           "Streams and replays that hold as many bytes as one may.")) {}
+                           "Streams and replays that hold as many bytes as one may.")),
+      held_back(m.gauge("sluice_delivery_held_back_streams",
+                        "Streams and replays that begin no batch while others of their "
+                        "organisation hold as many bytes as are free.")) {}
 
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.
@@ -66,6 +70,14 @@ Gauge& DispatchMetrics::streams(StreamStatus status) {
     case StreamStatus::Pending: break;
   }
   return running;
+}
+
+std::shared_ptr<Shared::Held> Shared::held_by(OrganisationId organisation) {
+  const MutexLock lock(held_mutex_);
+  std::weak_ptr<Held>& known = held_[organisation];
+  std::shared_ptr<Held> held = known.lock();
+  if (held == nullptr) known = held = std::make_shared<Held>();
+  return held;
 }
 
 std::optional<JournalEntry> Shared::recovered(StreamId key) const {
@@ -89,13 +101,17 @@ MachineRunner::MachineRunner(StreamId stream, OrganisationId organisation,
     : id_(stream),
       organisation_(organisation),
       shared_(std::move(shared)),
+      held_(shared_->held_by(organisation)),
       loop_(loop),
       reads_(reads),
       random_(std::random_device{}()),
       key_(stream),
       timer_(loop) {}
 
-MachineRunner::~MachineRunner() = default;
+MachineRunner::~MachineRunner() {
+  const MachineRunner* self = this;
+  held_->completing.compare_exchange_strong(self, nullptr);
+}
 
 void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
                                  StreamMachine::Options options, StreamMachine::Start start) {
@@ -118,6 +134,15 @@ void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::R
 void MachineRunner::change(StreamSetup setup, bool new_destination) {
   next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
+}
+
+bool MachineRunner::held_back() const {
+  const std::int64_t held = held_->bytes;
+  const std::int64_t room = shared_->memory_bytes_max - shared_->memory_bytes;
+  if (removed_ || held == 0 || held <= room - shared_->memory_bytes_max / kMarginPart) return false;
+  if (!machine_->amid_a_batch()) return true;
+  const MachineRunner* completing = nullptr;
+  return !held_->completing.compare_exchange_strong(completing, this) && completing != this;
 }
 
 void MachineRunner::read() {
@@ -281,6 +306,9 @@ void MachineRunner::arm_timer() {
 }
 
 void MachineRunner::account() {
+  if (held_->completing == this && (removed_ || !machine_->wants_read())) {
+    held_->completing = nullptr;
+  }
   const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
   const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
   if (more == 0) return;
@@ -289,6 +317,7 @@ void MachineRunner::account() {
     shared_->metrics.full_streams.add(is_full ? 1 : -1);
   }
   shared_->memory_bytes += more;
+  held_->bytes += more;
   shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
 }
 

@@ -38,7 +38,7 @@ struct DispatchMetrics {
   Counter records, bytes, parked;
   Histogram seconds;
   Gauge running, paused, error, disabled;
-  Gauge in_flight_bytes, full_streams;
+  Gauge in_flight_bytes, full_streams, held_back;
 };
 
 // Counts what must have ended before Dispatch::stop() returns.
@@ -60,6 +60,8 @@ class Pending {
   CondVar ended_;
   std::size_t count_ SLUICE_GUARDED_BY(mutex_) = 0;
 };
+
+class MachineRunner;
 
 // What all runners use. Shared by them, because handlers that never ran may outlive the Dispatch;
 // the references are good until Dispatch::stop() has returned.
@@ -91,6 +93,13 @@ struct Shared {
   WorkerPool& catalog_pool;
   const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type);
   const std::unique_ptr<Journal> journal;
+  // What the streams of one organisation hold together of memory_bytes; its runners share it.
+  struct Held {
+    std::atomic<std::int64_t> bytes = 0;
+    // The one that may complete its batch although it is much.
+    std::atomic<const MachineRunner*> completing = nullptr;
+  };
+  std::shared_ptr<Held> held_by(OrganisationId organisation);
   // Where the process before left the stream (or catalog::replay_key()): the journal's entry, or
   // the dead letters' state if that is further.
   std::optional<JournalEntry> recovered(StreamId key) const;
@@ -102,9 +111,11 @@ struct Shared {
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   Pending streams;                             // that have not stopped
   Pending catalog_writes;
-};
 
-class MachineRunner;
+ private:
+  Mutex held_mutex_;
+  std::unordered_map<OrganisationId, std::weak_ptr<Held>> held_ SLUICE_GUARDED_BY(held_mutex_);
+};
 
 // The runner's place among the others of its loop.
 class ReadQueue {
@@ -123,6 +134,10 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   OrganisationId organisation() const { return organisation_; }
   virtual bool is_replay() const { return false; }
 
+  // Whether it is to read nothing now, because its organisation holds as much memory as is left for
+  // all. So however many requests one leaves unanswered, the others have room. One batch at a time
+  // is completed even then.
+  bool held_back() const;
   // Reads at most kTurnBytes or so, then queues up again if it wants more.
   virtual void read();
   virtual void release_memory();
@@ -166,6 +181,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   const StreamId id_;
   const OrganisationId organisation_;
   const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<Shared::Held> held_;  // by the organisation
   boost::asio::io_context& loop_;
   std::optional<StreamMachine> machine_;  // from begin() on
   bool removed_ = false;

@@ -131,6 +131,9 @@ class StreamMachine {
   bool is_behind() const { return running() && !own_fault_until_ && read_at_ < end_; }
   void more_ready(Offset end);
 
+  // What is read next belongs to a batch that is partly in memory.
+  bool amid_a_batch() const { return reload_ ? !reload_->empty() : !next_.empty(); }
+
   // Where to read next, once for each read_done(); nullopt: nowhere.
   std::optional<Offset> wants_read() const;
   // When to call timer(), at the latest. Always later than the last event.
