@@ -367,6 +367,8 @@ Result<bool> PartitionRecovery::is_sound(const File& file) {
 
 // Copies are in quarantine by now.
 Result<void> PartitionRecovery::fill_gaps(File& file, const ScannedSegment& scanned) {
+  const Result<std::uint64_t> size = file.size();
+  if (!size) return size.error();
   for (const ScannedSegment::Region& region : scanned.damage) {
     const std::uint64_t room = align_up(region.bytes);
     const bool is_last = region.position + room >= scanned.frames_end;
@@ -375,6 +377,10 @@ Result<void> PartitionRecovery::fill_gaps(File& file, const ScannedSegment& scan
     gap.magic = kGapMagic;
     gap.frame_bytes = static_cast<std::uint32_t>(std::max(room, sizeof(ChunkHeader)));
     set_checksum(gap);
+    const std::uint64_t end = region.position + gap.frame_bytes;
+    if (end > *size) {  // the file ends in what is missing
+      if (auto grown = file.truncate(end); !grown) return grown;
+    }
     const iovec piece{&gap, sizeof(gap)};
     if (auto written = file.write_at(region.position, {&piece, 1}); !written) return written;
   }

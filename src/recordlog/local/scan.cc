@@ -54,16 +54,12 @@ Result<FrameWalker::Step> FrameWalker::next() {
   step.position = position_;
   if (const auto index = read_index_header(*bytes)) {
     step.found = Found::Index;
-    step.bytes = index->frame_bytes;
-    position_ += step.bytes;
-    return step;
+    return stepped(step, index->frame_bytes);
   }
   if (const auto gap = read_gap_header(*bytes)) {
     step.found = Found::Gap;
     step.header = *gap;
-    step.bytes = gap->frame_bytes;
-    position_ += step.bytes;
-    return step;
+    return stepped(step, gap->frame_bytes);
   }
   const auto header = read_chunk_header(*bytes);
   if (!header) return skip_unreadable();
@@ -74,6 +70,15 @@ Result<FrameWalker::Step> FrameWalker::next() {
   step.bytes = step.frame.size();
   const bool good = step.bytes == header->frame_bytes && is_chunk_body_good(step.frame, *header);
   step.found = good ? Found::Chunk : Found::DamagedChunk;
+  position_ += step.bytes;
+  return step;
+}
+
+// A length that the file does not bear out counts as far as the file goes.
+Result<FrameWalker::Step> FrameWalker::stepped(Step step, std::uint64_t frame_bytes) {
+  const Result<std::uint64_t> size = file_.size();
+  if (!size) return size.error();
+  step.bytes = std::min(frame_bytes, *size - position_);
   position_ += step.bytes;
   return step;
 }

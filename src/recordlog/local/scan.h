@@ -42,6 +42,7 @@ class FrameWalker {
   // At least `bytes` from `position` on, fewer at the end of the file; valid
   // until the next call.
   Result<std::string_view> window(std::uint64_t position, std::size_t bytes);
+  Result<Step> stepped(Step step, std::uint64_t frame_bytes);
   Result<Step> skip_unreadable();
 
   const File& file_;
