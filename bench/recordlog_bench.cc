@@ -71,7 +71,7 @@ void bench_frame(const char* name, char separator, double millions) {
   const auto bodies = static_cast<std::size_t>(millions * 1e6 / kBodyRecords);
   for (std::size_t i = 0; i < bodies; i += 10) {
     builder.clear();
-    for (int body_of_group = 0; body_of_group < 10; ++body_of_group) builder.add(body.groups[0]);
+    for (int body_of_group = 0; body_of_group < 10; ++body_of_group) builder.add(body, 0);
     builder.prepare();
   }
   print(name, begin, millions);

@@ -370,13 +370,17 @@ class Service final : public Ingest {
       pending->records += group.records.size();
     }
     pending->bytes = batch.bytes;
-    recordlog::AppendRequest append_request{
-        .groups = std::move(batch.groups),
-        .payload = std::make_shared<Payload>(std::move(request.body), std::move(batch.rewritten))};
+    auto payload = std::make_shared<Payload>(std::move(request.body), std::move(batch.rewritten));
+    recordlog::AppendRequest append_request{.groups = std::move(batch.groups),
+                                            .payload = payload,
+                                            .payload_bytes = payload->body.lease().bytes()};
     if (request.keyed) append_request.mark = request.keyed->mark;
     dependencies_.log.append(
         std::move(append_request),
-        [pending = std::move(pending)](const Result<void>& result) { pending->stored(result); });
+        [pending = std::move(pending), payload = std::move(payload)](const Result<void>& result) {
+          payload->body.lease() = {};  // in the log's cache, if anywhere
+          pending->stored(result);
+        });
   }
 
   Settings settings_;

@@ -57,7 +57,10 @@ struct NewRecords {
 
 struct AppendRequest {
   std::vector<NewRecords> groups;
-  std::shared_ptr<const void> payload;  // keeps every `bytes` valid until `done` has been called
+  std::shared_ptr<const void> payload;  // keeps every `bytes` valid
+  // The memory that `payload` keeps. The log may then hold on to it for readers, as a part of its
+  // cache; with 0 it lets go once `done` has been called.
+  std::uint64_t payload_bytes = 0;
   std::optional<RequestMark> mark = {};
 };
 
@@ -78,6 +81,7 @@ struct Chunk {
   std::span<const std::uint32_t> starts;   // of each record in `joined`; one more: its size + 1
   std::span<const RecordColumns> columns;  // one a record
   std::unique_ptr<std::byte[]> storage;    // what the views point into
+  std::shared_ptr<const void> payload;     // likewise, where it is not null: `joined`
 
   std::uint32_t count() const { return static_cast<std::uint32_t>(columns.size()); }
   Offset end() const { return plus(first, count()); }

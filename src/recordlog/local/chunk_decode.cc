@@ -14,6 +14,19 @@ bool starts_are_sound(std::span<const std::uint32_t> starts, std::size_t joined_
          std::adjacent_find(starts.begin(), starts.end(), std::greater_equal<>()) == starts.end();
 }
 
+// Of the frame at `frame`, which is all there but perhaps for the text.
+FrameView lay_out(const ChunkHeader& header, const std::byte* frame) {
+  FrameView view;
+  view.header = header;
+  const std::byte* at = frame + sizeof(ChunkHeader) + header.marks_words * std::size_t{8};
+  view.columns = {reinterpret_cast<const RecordColumns*>(at), header.count};
+  at += view.columns.size_bytes();
+  view.starts = {reinterpret_cast<const std::uint32_t*>(at), std::size_t{header.count} + 1};
+  at += view.starts.size_bytes();
+  view.joined = {reinterpret_cast<const char*>(at), header.joined_bytes};
+  return view;
+}
+
 void describe(Chunk& chunk, const ChunkHeader& header) {
   chunk.organisation = OrganisationId{header.organisation};
   chunk.kind = *kind_from_byte(header.kind);
@@ -29,35 +42,55 @@ Result<FrameView> check_frame(std::span<const std::byte> frame) {
   if (!header || header->frame_bytes != frame.size()) {
     return corrupt("the chunk's header is damaged");
   }
-  const std::byte* at = frame.data() + sizeof(ChunkHeader);
-  if (checksum_of(at, frame.size() - sizeof(ChunkHeader)) != header->body_checksum) {
+  const auto body = frame.subspan(sizeof(ChunkHeader));
+  if (checksum_of(body.data(), body.size()) != header->body_checksum) {
     return corrupt("the chunk's checksum is wrong");
   }
   if (header->column_schema != kColumnSchema) {
     return corrupt("the chunk's column schema is unknown");
   }
-  FrameView view;
-  view.header = *header;
-  at += header->marks_words * std::size_t{8};
-  view.columns = {reinterpret_cast<const RecordColumns*>(at), header->count};
-  at += view.columns.size_bytes();
-  view.starts = {reinterpret_cast<const std::uint32_t*>(at), std::size_t{header->count} + 1};
-  at += view.starts.size_bytes();
-  view.joined = {reinterpret_cast<const char*>(at), header->joined_bytes};
+  const FrameView view = lay_out(*header, frame.data());
   if (!starts_are_sound(view.starts, view.joined.size())) {
     return corrupt("the chunk's record starts are wrong");
   }
   return view;
 }
 
-std::shared_ptr<const Chunk> chunk_of(const FrameView& view, std::unique_ptr<std::byte[]> frame) {
+std::shared_ptr<const Chunk> chunk_of(const FrameView& view, std::unique_ptr<std::byte[]> frame,
+                                      std::shared_ptr<const void> payload) {
   auto chunk = std::make_shared<Chunk>();
   describe(*chunk, view.header);
   chunk->columns = view.columns;
   chunk->starts = view.starts;
   chunk->joined = view.joined;
   chunk->storage = std::move(frame);
+  chunk->payload = std::move(payload);
   return chunk;
+}
+
+FrameView view_as_written(const std::byte* frame) {
+  ChunkHeader header;
+  std::memcpy(&header, frame, sizeof(header));
+  return lay_out(header, frame);
+}
+
+std::shared_ptr<const Chunk> chunk_as_written(std::span<const iovec> pieces,
+                                              std::string_view joined,
+                                              std::shared_ptr<const void> payload) {
+  ChunkHeader header;
+  std::memcpy(&header, pieces[0].iov_base, sizeof(header));
+  const std::size_t wanted =
+      payload == nullptr ? header.frame_bytes : chunk_meta_bytes(header.marks_words, header.count);
+  auto frame = std::make_unique_for_overwrite<std::byte[]>(wanted);
+  std::size_t copied = 0;
+  for (const iovec& piece : pieces) {
+    const std::size_t part = std::min(piece.iov_len, wanted - copied);
+    std::memcpy(frame.get() + copied, piece.iov_base, part);
+    copied += part;
+  }
+  FrameView view = lay_out(header, frame.get());
+  if (payload != nullptr) view.joined = joined;
+  return chunk_of(view, std::move(frame), std::move(payload));
 }
 
 Result<std::shared_ptr<const Chunk>> decode_chunk(std::unique_ptr<std::byte[]> frame,

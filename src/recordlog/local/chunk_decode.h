@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -21,8 +23,18 @@ struct FrameView {
 // `frame` is aligned to 8 bytes. Corruption: anything about it is wrong, the checksum above all.
 Result<FrameView> check_frame(std::span<const std::byte> frame);
 
-// A Chunk whose views point into the frame: nothing is copied. `view` is of `frame`.
-std::shared_ptr<const Chunk> chunk_of(const FrameView& view, std::unique_ptr<std::byte[]> frame);
+// The same of a frame that is in memory as it was written.
+FrameView view_as_written(const std::byte* frame);
+
+// A Chunk whose views point into the frame, or `view.joined` into `payload`: nothing is copied.
+std::shared_ptr<const Chunk> chunk_of(const FrameView& view, std::unique_ptr<std::byte[]> frame,
+                                      std::shared_ptr<const void> payload = nullptr);
+
+// A Chunk of the frame that was written as `pieces`, of which a copy is made; where `payload` is
+// not null, its text is `joined`, and `pieces` are copied up to it only.
+std::shared_ptr<const Chunk> chunk_as_written(std::span<const iovec> pieces,
+                                              std::string_view joined,
+                                              std::shared_ptr<const void> payload);
 
 // Both in one.
 Result<std::shared_ptr<const Chunk>> decode_chunk(std::unique_ptr<std::byte[]> frame,

@@ -11,6 +11,11 @@ namespace {
 constexpr std::size_t kPieceBytesMin = 4 * kKiB;
 // A staging buffer beyond this is given back after the group that needed it.
 constexpr std::size_t kStagingKeptMax = 16 * kMiB;
+// One that is so many times larger than needed is too dear for others to share.
+constexpr std::size_t kStagingExcessMax = 8;
+// What does not fit whole into a chunk with so many bytes begins the next one: records of one
+// request, side by side, need not be copied for readers (see Partition::keep_for_readers).
+constexpr std::uint64_t kChunkFullEnough = kChunkJoinedBytesMax / 2;
 
 bool follows_behind_comma(std::string_view before, std::string_view after) {
   return after.data() == before.data() + before.size() + 1 && after.data()[-1] == ',';
@@ -25,7 +30,7 @@ void GroupBuilder::clear() {
   chunks_.clear();
   pieces_.clear();
   staging_used_ = 0;
-  if (staging_size_ > kStagingKeptMax) {
+  if (staging_size_ > kStagingKeptMax || staging_.use_count() > 1) {
     staging_.reset();
     staging_size_ = 0;
   }
@@ -51,11 +56,12 @@ void GroupBuilder::add_run(Plan& plan, const Run& run, std::uint64_t joined_byte
   }
   plan.last_run = number;
   plan.count += static_cast<std::uint32_t>(run.records.size());
-  if (run.mark != nullptr) ++plan.marks;
+  if (run.request->mark) ++plan.marks;
   plan.joined_bytes += joined_bytes;
 }
 
-void GroupBuilder::add(const NewRecords& group, const RequestMark* mark) {
+void GroupBuilder::add(const AppendRequest& request, std::size_t index) {
+  const NewRecords& group = request.groups[index];
   const std::span<const NewRecord> records = group.records;
   std::size_t at = 0;
   while (at < records.size()) {
@@ -68,9 +74,14 @@ void GroupBuilder::add(const NewRecords& group, const RequestMark* mark) {
     while (until < until_max && bytes + records[until].bytes.size() + 1 <= room) {
       bytes += records[until++].bytes.size() + 1;
     }
+    const bool splits = until < records.size() && plan->joined_bytes >= kChunkFullEnough;
+    if (splits) {  // the next chunk can have it whole
+      open_plans_.erase(group.organisation);
+      continue;
+    }
     const bool goes_alone = until == at && plan->count == 0;
     if (goes_alone) bytes = records[until++].bytes.size() + 1;
-    if (until > at) add_run(*plan, {records.subspan(at, until - at), &group, mark}, bytes);
+    if (until > at) add_run(*plan, {records.subspan(at, until - at), &request, &group}, bytes);
     at = until;
     if (at < records.size()) open_plans_.erase(group.organisation);  // full
   }
@@ -90,7 +101,7 @@ void GroupBuilder::reserve_staging() {
         chunk_meta_bytes(std::uint64_t{plan.marks} * ChunkMark::kWords, plan.count);
     needed += align_up(meta_bytes + plan.joined_bytes) + kFrameAlignment;
   }
-  if (needed <= staging_size_) return;
+  if (needed <= staging_size_ && staging_size_ <= kStagingExcessMax * needed) return;
   staging_ = std::make_unique_for_overwrite<std::byte[]>(needed);
   staging_size_ = needed;
 }
@@ -135,9 +146,12 @@ void GroupBuilder::prepare_chunk(const Plan& plan) {
   header->frame_bytes = static_cast<std::uint32_t>(align_up(meta_bytes + header->joined_bytes));
   header->marks_words = static_cast<std::uint16_t>(marks_words);
   header->kind = static_cast<std::uint8_t>(plan.kind);
-  chunks_.push_back({plan.organisation, header, pieces_.size(), 0, {}});
+  PreparedChunk& chunk = chunks_.emplace_back();
+  chunk.organisation = plan.organisation;
+  chunk.header = header;
+  chunk.first_piece = pieces_.size();
   add_piece(meta, meta_bytes);
-  if (plan.marks > 0) chunks_.back().marks = write_marks(plan, meta + sizeof(ChunkHeader));
+  if (plan.marks > 0) chunk.marks = write_marks(plan, meta + sizeof(ChunkHeader));
 
   auto* columns = reinterpret_cast<RecordColumns*>(meta + sizeof(ChunkHeader) + marks_words * 8);
   auto* starts = reinterpret_cast<std::uint32_t*>(columns + plan.count);
@@ -160,13 +174,17 @@ void GroupBuilder::prepare_chunk(const Plan& plan) {
     }
   }
   *starts = start;
+  if (text.size() == header->joined_bytes) {
+    chunk.request = runs_[plan.first_run].request;
+    chunk.joined = text;
+  }
   add_text(text);
   const std::size_t padding = header->frame_bytes - meta_bytes - header->joined_bytes;
   std::byte* zeros = take(padding);
   std::memset(zeros, 0, padding);
   add_piece(zeros, padding);
-  chunks_.back().end_piece = pieces_.size();
-  header->body_checksum = checksum_of(pieces(chunks_.back()), sizeof(ChunkHeader));
+  chunk.end_piece = pieces_.size();
+  header->body_checksum = checksum_of(pieces(chunk), sizeof(ChunkHeader));
 }
 
 std::span<const ChunkMark> GroupBuilder::write_marks(const Plan& plan, std::byte* into) const {
@@ -176,14 +194,14 @@ std::span<const ChunkMark> GroupBuilder::write_marks(const Plan& plan, std::byte
   for (std::uint32_t number = plan.first_run; number != kNone; number = runs_[number].next) {
     const Run& run = runs_[number];
     const auto count = static_cast<std::uint32_t>(run.records.size());
-    if (run.mark != nullptr) {
+    if (const auto& request_mark = run.request->mark) {
       auto* mark = new (next++) ChunkMark;
       mark->index = static_cast<std::uint16_t>(index);
       mark->count = static_cast<std::uint16_t>(count);
-      mark->key = run.mark->key;
-      mark->body = run.mark->body;
-      mark->accepted = run.mark->accepted;
-      mark->rejected = run.mark->rejected;
+      mark->key = request_mark->key;
+      mark->body = request_mark->body;
+      mark->accepted = request_mark->accepted;
+      mark->rejected = request_mark->rejected;
       mark->part = run.group->part;
       mark->first = run.group->first +
                     static_cast<std::uint32_t>(&run.records[0] - run.group->records.data());

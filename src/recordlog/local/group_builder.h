@@ -29,6 +29,9 @@ struct PreparedChunk {
   std::size_t first_piece = 0;  // of GroupBuilder::pieces()
   std::size_t end_piece = 0;
   std::span<const ChunkMark> marks;  // until GroupBuilder::clear()
+  // Where all text lies side by side in one request's payload; else null.
+  const AppendRequest* request = nullptr;
+  std::string_view joined;
 };
 
 // Records that lie in the request's payload with exactly one comma between them
@@ -39,10 +42,13 @@ class GroupBuilder {
   // What was added and prepared before is forgotten; memory is kept for the
   // next group.
   void clear();
-  // In the order of storing. The records' bytes and the mark (null: none) stay valid until clear().
-  void add(const NewRecords& group, const RequestMark* mark = nullptr);
+  // `group` is an index into request.groups. In the order of storing; `request` outlives clear().
+  void add(const AppendRequest& request, std::size_t group);
   // After the last add().
   std::span<PreparedChunk> prepare();
+  // Where frames lie of which pieces() is one; shared, it stays after clear().
+  const std::shared_ptr<std::byte[]>& staging() const { return staging_; }
+  std::size_t staging_bytes() const { return staging_size_; }
   std::span<const iovec> pieces(const PreparedChunk& chunk) const {
     return std::span(pieces_).subspan(chunk.first_piece, chunk.end_piece - chunk.first_piece);
   }
@@ -60,8 +66,8 @@ class GroupBuilder {
   };
   struct Run {  // records of one request that go into one plan
     std::span<const NewRecord> records;
-    const NewRecords* group = nullptr;  // `records` are a part of it
-    const RequestMark* mark = nullptr;
+    const AppendRequest* request = nullptr;
+    const NewRecords* group = nullptr;  // of the request; `records` are a part of it
     std::uint32_t next = kNone;
   };
 
@@ -79,7 +85,7 @@ class GroupBuilder {
   FlatMap<OrganisationId, std::uint32_t> open_plans_;
   std::vector<PreparedChunk> chunks_;
   std::vector<iovec> pieces_;
-  std::unique_ptr<std::byte[]> staging_;
+  std::shared_ptr<std::byte[]> staging_;
   std::size_t staging_size_ = 0;
   std::size_t staging_used_ = 0;
 };

@@ -41,7 +41,7 @@ AppendRequest request_of(OrganisationId organisation, Kind kind, int count, std:
 TEST(GroupBuilder, WritesNeighboursInThePayloadWithoutCopyingThem) {
   const AppendRequest request = request_of(kAcme, Kind::Event, 100, 700);
   GroupBuilder builder;
-  builder.add(request.groups[0]);
+  builder.add(request, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto pieces = builder.pieces(chunks[0]);
@@ -56,13 +56,14 @@ TEST(GroupBuilder, WritesNeighboursInThePayloadWithoutCopyingThem) {
 
 TEST(GroupBuilder, GathersRecordsThatLieApart) {
   const std::string payload = R"({"a":1}  {"b":2}\n{"c":3};{"d":4})";
-  NewRecords group{kAcme, Kind::Usage, {}};
+  AppendRequest request;
+  NewRecords& group = request.groups.emplace_back(NewRecords{kAcme, Kind::Usage, {}});
   for (std::size_t at = payload.find('{'); at != std::string::npos;
        at = payload.find('{', at + 1)) {
     group.records.push_back({std::string_view(payload).substr(at, 7), {}});
   }
   GroupBuilder builder;
-  builder.add(group);
+  builder.add(request, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto chunk = decoded(builder, chunks[0]);
@@ -76,7 +77,7 @@ TEST(GroupBuilder, JoinsRequestsOfOneOrganisationAndKeepsOthersApart) {
   const AppendRequest other = request_of(kBolt, Kind::Event, 2, 60, 0);
   const AppendRequest second = request_of(kAcme, Kind::Event, 3, 60, 3);
   GroupBuilder builder;
-  for (const AppendRequest* request : {&first, &other, &second}) builder.add(request->groups[0]);
+  for (const AppendRequest* request : {&first, &other, &second}) builder.add(*request, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 2u);
   const auto acme = decoded(builder, chunks[0]);
@@ -91,9 +92,9 @@ TEST(GroupBuilder, BeginsAChunkWhereTheKindChangesSoThatOrderIsKept) {
   const AppendRequest events = request_of(kAcme, Kind::Event, 1, 60, 0);
   const AppendRequest usage = request_of(kAcme, Kind::Usage, 1, 60, 1);
   GroupBuilder builder;
-  builder.add(events.groups[0]);
-  builder.add(usage.groups[0]);
-  builder.add(events.groups[0]);
+  builder.add(events, 0);
+  builder.add(usage, 0);
+  builder.add(events, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(decoded(builder, chunks[0])->kind, Kind::Event);
@@ -105,8 +106,8 @@ TEST(GroupBuilder, CutsChunksAtTheirLimits) {
   const AppendRequest many = request_of(kAcme, Kind::Event, 10'000, 40);
   const AppendRequest big = request_of(kBolt, Kind::Event, 5, 400'000);
   GroupBuilder builder;
-  builder.add(many.groups[0]);
-  builder.add(big.groups[0]);
+  builder.add(many, 0);
+  builder.add(big, 0);
   std::vector<std::uint32_t> counts;
   for (const PreparedChunk& chunk : builder.prepare()) {
     counts.push_back(chunk.header->count);
@@ -116,6 +117,19 @@ TEST(GroupBuilder, CutsChunksAtTheirLimits) {
   EXPECT_EQ(counts, (std::vector<std::uint32_t>{4'096, 4'096, 1'808, 2, 2, 1}));
 }
 
+TEST(GroupBuilder, DoesNotSplitARequestBetweenTwoChunksThatAreFullEnough) {
+  const AppendRequest request = request_of(kAcme, Kind::Event, 1000, 700);
+  GroupBuilder builder;
+  for (int i = 0; i < 3; ++i) builder.add(request, 0);
+  const auto chunks = builder.prepare();
+  ASSERT_EQ(chunks.size(), 3u);
+  for (const PreparedChunk& chunk : chunks) {
+    EXPECT_EQ(chunk.header->count, 1000u);
+    EXPECT_EQ(chunk.request, &request);
+    EXPECT_EQ(chunk.joined.data(), request.groups[0].records[0].bytes.data());
+  }
+}
+
 TEST(GroupBuilder, ARecordBeyondTheLimitGoesAlone) {
   RequestMaker maker;
   maker.group(kAcme, Kind::Event).record(record_text(kAcme, 0), 0);
@@ -123,7 +137,7 @@ TEST(GroupBuilder, ARecordBeyondTheLimitGoesAlone) {
   maker.record(record_text(kAcme, 2), 2);
   const AppendRequest request = maker.make();
   GroupBuilder builder;
-  builder.add(request.groups[0]);
+  builder.add(request, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(decoded(builder, chunks[1])->record(0).size(), kChunkJoinedBytesMax + 10);
@@ -134,7 +148,7 @@ TEST(GroupBuilder, IsUsedAgainAndAgain) {
   for (int round = 0; round < 3; ++round) {
     builder.clear();
     const AppendRequest request = request_of(kAcme, Kind::Event, 10, 60, round);
-    builder.add(request.groups[0]);
+    builder.add(request, 0);
     const auto chunks = builder.prepare();
     ASSERT_EQ(chunks.size(), 1u);
     EXPECT_EQ(decoded(builder, chunks[0])->columns[0].id, round);

@@ -35,6 +35,7 @@ struct LocalSettings {
   std::uint64_t bytes_max = 0;
   std::uint64_t append_queue_bytes_max = 256 * kMiB;  // waiting for the disk, over all partitions
   std::uint64_t chunk_cache_bytes_max = 32 * kMiB;    // read and checked, shared by all readers
+  std::uint64_t recent_bytes_max = 16 * kMiB;         // small ones, as they were written
   std::uint64_t index_cache_bytes_max = 16 * kMiB;    // footers of sealed segments
   std::uint64_t request_keys_max = 1'000'000;         // of marked requests; then new ones wait
   std::int64_t request_keys_kept_s = 24 * 3600;       // from the last record stored

@@ -7,8 +7,10 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/flat_map.h"
 #include "base/fs.h"
 #include "base/metrics.h"
+#include "base/mutex.h"
 #include "recordlog/local/disk_budget.h"
 #include "recordlog/local/index.h"
 #include "recordlog/local/local_log.h"
@@ -84,6 +86,31 @@ struct LogMetrics {
   Gauge queue_bytes;
 };
 
+// Which organisations have readers. Threads: any.
+class ReaderCounts {
+ public:
+  void add(OrganisationId organisation) {
+    const MutexLock lock(mutex_);
+    ++counts_[organisation];
+  }
+  void remove(OrganisationId organisation) {
+    const MutexLock lock(mutex_);
+    const auto found = counts_.find(organisation);
+    if (--found->second == 0) counts_.erase(found);
+  }
+  bool any(OrganisationId organisation) const {
+    const MutexLock lock(mutex_);
+    return counts_.contains(organisation);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  FlatMap<OrganisationId, std::uint32_t> counts_ SLUICE_GUARDED_BY(mutex_);
+};
+
+// A frame up to this size is small: `LogContext::chunks` has none of them.
+inline constexpr std::uint32_t kSmallFrameMax = 16 * 1024;
+
 struct LogContext {
   static constexpr std::uint64_t kOpenFilesMax = 256;
 
@@ -119,6 +146,7 @@ struct LogContext {
   LruCache<SegmentId, const File> files;  // open for reading
   LruCache<SegmentId, const SegmentIndex> indexes;
   LruCache<ChunkKey, const Chunk> chunks;
+  ReaderCounts readers;
   DiskBudget budget;
   MarkTable marks;
   std::unique_ptr<RetentionGuard> retention_guard;  // from recovery on

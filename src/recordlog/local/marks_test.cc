@@ -109,11 +109,12 @@ TEST_F(Marks, TellWhichRecordsAreStoredOfARequestThatFailedHalfway) {
 TEST_F(Marks, ShareAChunkWithRequestsThatHaveNone) {
   GroupBuilder builder;
   const AppendRequest one = marked(1, {kAcme}, 3);
-  const AppendRequest bare = marked(2, {kAcme}, 4);
+  AppendRequest bare = marked(2, {kAcme}, 4);
+  bare.mark.reset();
   const AppendRequest three = marked(3, {kAcme}, 5);
-  for (const AppendRequest* request : {&one, &bare, &three}) {
-    builder.add(request->groups[0], request == &bare ? nullptr : &*request->mark);
-  }
+  builder.add(one, 0);
+  builder.add(bare, 0);
+  builder.add(three, 0);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto marks = chunks[0].marks;

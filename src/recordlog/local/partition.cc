@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "recordlog/local/chunk_decode.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -57,6 +58,7 @@ Partition::Partition(LogContext& context, std::uint32_t number, RecoveredPartiti
       mark_due_(std::chrono::steady_clock::now() + kMarkEvery),
       retention_due_(context.clock.steady()),
       early_deletion_due_(context.clock.steady()),
+      recent_frames_(context.settings.recent_bytes_max / context.settings.partitions),
       ends_(next_offsets_),
       segments_(std::make_shared<const SegmentList>()) {
   for (const auto& segment : recovered.segments) context_.budget.add(segment->bytes());
@@ -181,8 +183,7 @@ void Partition::commit(std::vector<Part>& parts) {
   builder_.clear();
   for (const Part& part : parts) {
     for (const std::uint32_t group : part.groups) {
-      const AppendRequest& request = part.append->request;
-      builder_.add(request.groups[group], request.mark ? &*request.mark : nullptr);
+      builder_.add(part.append->request, group);
     }
   }
   const Result<void> result = write_chunks(builder_.prepare());
@@ -260,6 +261,27 @@ Result<void> Partition::write_run(std::span<PreparedChunk> chunks) {
   return {};
 }
 
+// Streams that keep up need not read the file: what they want next is in memory now. Of a request
+// that is this chunk, or little more, the payload itself is kept.
+void Partition::keep_for_readers(const PreparedChunk& chunk, std::uint64_t position) {
+  if (!context_.readers.any(chunk.organisation)) return;
+  const std::uint64_t frame_bytes = chunk.header->frame_bytes;
+  const auto pieces = builder_.pieces(chunk);
+  if (frame_bytes <= kSmallFrameMax) {
+    if (pieces.size() > 1) return;
+    small_frames_.push_back(
+        {static_cast<std::uint32_t>(position), static_cast<const std::byte*>(pieces[0].iov_base)});
+    return;
+  }
+  const std::uint64_t payload_bytes = chunk.request == nullptr ? 0 : chunk.request->payload_bytes;
+  const bool shares = payload_bytes > 0 && payload_bytes <= 2 * frame_bytes;
+  const std::uint64_t text_bytes = shares ? chunk.header->joined_bytes : 0;
+  context_.chunks.put(
+      {active_->id(), static_cast<std::uint32_t>(position)},
+      chunk_as_written(pieces, chunk.joined, shares ? chunk.request->payload : nullptr),
+      frame_bytes - text_bytes + (shares ? payload_bytes : 0));
+}
+
 void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t bytes) {
   entries_.clear();
   marks_.clear();
@@ -277,9 +299,12 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
     } else {
       appended.push_back({chunk.organisation, end});
     }
+    keep_for_readers(chunk, position);
     position += header.frame_bytes;
     records += header.count;
   }
+  recent_frames_.add(active_->id().sequence, std::exchange(small_frames_, {}), builder_.staging(),
+                     builder_.staging_bytes());
   index_entries_ += entries_.size() + marks_.size();
   active_->add(entries_, marks_, writer_->end());
   context_.marks.add(marks_);

@@ -14,6 +14,7 @@
 #include "recordlog/local/group_builder.h"
 #include "recordlog/local/log_context.h"
 #include "recordlog/local/partition_files.h"
+#include "recordlog/local/recent_frames.h"
 #include "recordlog/local/recovery.h"
 #include "recordlog/local/segment.h"
 #include "recordlog/local/segment_writer.h"
@@ -45,6 +46,7 @@ class Partition {
   void push(Part part);
   Offset end(OrganisationId organisation) const;
   std::shared_ptr<const SegmentList> segments() const;
+  const RecentFrames& recent_frames() const { return recent_frames_; }
   Result<void> health() const;
   void run_retention();  // waits for it
 
@@ -59,6 +61,7 @@ class Partition {
   void commit(std::vector<Part>& parts);
   Result<void> write_chunks(std::span<PreparedChunk> chunks);
   Result<void> write_run(std::span<PreparedChunk> chunks);
+  void keep_for_readers(const PreparedChunk& chunk, std::uint64_t position);
   void publish(std::span<const PreparedChunk> chunks, std::uint64_t bytes);
   void finish_parts(std::vector<Part>& parts, const Result<void>& result);
 
@@ -88,9 +91,10 @@ class Partition {
   std::vector<iovec> pieces_;
   std::vector<Segment::NewEntry> entries_;
   std::vector<IndexMark> marks_;
-  std::unique_ptr<SegmentWriter> writer_;  // null: the next append begins a segment
-  std::shared_ptr<Segment> active_;        // what writer_ writes
-  std::uint64_t index_entries_ = 0;        // of active_: chunks and marks
+  std::vector<RecentFrames::Frame> small_frames_;  // of the group, that someone may want to read
+  std::unique_ptr<SegmentWriter> writer_;          // null: the next append begins a segment
+  std::shared_ptr<Segment> active_;                // what writer_ writes
+  std::uint64_t index_entries_ = 0;                // of active_: chunks and marks
   NextOffsets next_offsets_;
   NextOffsets noted_offsets_;
   WallTime last_stored_;
@@ -101,6 +105,7 @@ class Partition {
   SteadyTime mark_due_;
   SteadyTime retention_due_;
   SteadyTime early_deletion_due_;
+  RecentFrames recent_frames_;
   SegmentList doomed_;  // no longer in the list, still to be deleted
 
   mutable Mutex mutex_;

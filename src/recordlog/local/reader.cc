@@ -17,13 +17,20 @@ constexpr int kListsTriedMax = 8;  // each time retention deleted what was being
 // stored in the same second and have room in kJoinedFramesMax: where many organisations write, a
 // chunk holds a record or two, and handling it costs more than the record. So the second in which a
 // record was stored is its chunk's, however it was read.
-constexpr std::uint32_t kSmallFrameMax = 16 * 1024;
 constexpr std::size_t kJoinedFramesMax = 128 * 1024;
 constexpr std::int64_t kSecondMs = 1000;
 
 Error corrupt(std::string_view what) { return {ErrorCode::Corruption, std::string(what)}; }
 
 }  // namespace
+
+LocalReader::LocalReader(LogContext& context, const Partition& partition,
+                         OrganisationId organisation, KindSet kinds)
+    : context_(context), partition_(partition), organisation_(organisation), kinds_(kinds) {
+  context_.readers.add(organisation_);
+}
+
+LocalReader::~LocalReader() { context_.readers.remove(organisation_); }
 
 Result<ReadResult> LocalReader::read(Offset from) {
   for (int tries = 1;; ++tries) {
@@ -189,8 +196,6 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load_from_file(const Place& at
 // The chunk in front and those that can be joined to it. What is wrong with one of these is found
 // when it is the first.
 Result<std::shared_ptr<const Chunk>> LocalReader::load_small() {
-  const auto file = context_.open_segment(ahead_segment_);
-  if (!file) return file.error();
   const std::span<const IndexEntry> entries = small_ahead();
   std::uint32_t records = 0;
   std::size_t frames_bytes = 0;
@@ -201,12 +206,22 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load_small() {
   ChunkJoiner joiner(records, frames_bytes);
   alignas(RecordColumns) std::array<std::byte, kSmallFrameMax> frame;
   for (const IndexEntry& entry : entries) {
-    const auto view = read_frame(**file, entry, std::span(frame).first(entry.frame_bytes));
+    std::shared_ptr<const std::byte> recent;  // or this is where the view points into
+    const auto view = read_small(entry, std::span(frame).first(entry.frame_bytes), recent);
     if (!view && &entry == &entries.front()) return view.error();
     if (!view) break;
     joiner.add(*view);
   }
   return joiner.finish();
+}
+
+Result<FrameView> LocalReader::read_small(const IndexEntry& entry, std::span<std::byte> into,
+                                          std::shared_ptr<const std::byte>& recent) const {
+  recent = partition_.recent_frames().find(ahead_segment_.sequence, entry.position);
+  if (recent) return view_as_written(recent.get());
+  const auto file = context_.open_segment(ahead_segment_);
+  if (!file) return file.error();
+  return read_frame(**file, entry, into);
 }
 
 std::span<const IndexEntry> LocalReader::small_ahead() const {

@@ -16,8 +16,8 @@ namespace sluice::recordlog {
 class LocalReader final : public Reader {
  public:
   LocalReader(LogContext& context, const Partition& partition, OrganisationId organisation,
-              KindSet kinds)
-      : context_(context), partition_(partition), organisation_(organisation), kinds_(kinds) {}
+              KindSet kinds);
+  ~LocalReader() override;
 
   Result<ReadResult> read(Offset from) override;
 
@@ -37,6 +37,8 @@ class LocalReader final : public Reader {
   Result<std::shared_ptr<const Chunk>> load_from_file(const Place& at);
   Result<std::shared_ptr<const Chunk>> load_small();
   std::span<const IndexEntry> small_ahead() const;
+  Result<FrameView> read_small(const IndexEntry& entry, std::span<std::byte> into,
+                               std::shared_ptr<const std::byte>& recent) const;
   Result<FrameView> read_frame(const File& file, const IndexEntry& entry,
                                std::span<std::byte> into) const;
 

@@ -7,6 +7,7 @@
 namespace sluice::recordlog {
 namespace {
 
+using testing::DiskOperation;
 using testing::FaultyDisk;
 
 constexpr OrganisationId kAcme{1};
@@ -79,6 +80,74 @@ TEST_F(ReaderTest, LargeChunksStayApartAndAreReadOnceForAllReaders) {
   const auto two = log_->reader(kAcme, kAllKinds)->read(Offset{30});
   ASSERT_TRUE(one && two);
   EXPECT_EQ(one->chunk, two->chunk);
+}
+
+// Small frames, large ones of one request, and large ones of several requests.
+TEST_F(ReaderTest, WhoHasAReaderNeedsNoFileForWhatIsNew) {
+  auto reader = log_->reader(kAcme, kAllKinds);
+  const auto append = [&](int first, int count, std::size_t size) {
+    RequestMaker maker;
+    maker.group(kAcme, Kind::Event);
+    for (int i = first; i < first + count; ++i) maker.record(record_text(kAcme, i, size), i);
+    AppendRequest request = maker.make();
+    request.payload_bytes = static_cast<std::uint64_t>(count) * size;
+    ASSERT_TRUE(append_and_wait(*log_, std::move(request)));
+  };
+  for (int i = 0; i < 3; ++i) append(i, 1, 60);
+  append(3, 50, 1000);
+  append(53, 50, 1000);
+  disk_.arm({.number = 1,
+             .operations = DiskOperation::Read | DiskOperation::Open,
+             .times = testing::kForever});
+  std::vector<std::string> records;
+  for (Offset at; at < log_->end(kAcme);) {
+    const auto read = reader->read(at);
+    ASSERT_TRUE(read && read->chunk) << at.value();
+    for (std::uint32_t i = 0; i < read->chunk->count(); ++i) {
+      EXPECT_EQ(read->chunk->columns[i].id, static_cast<std::int64_t>(records.size()));
+      records.emplace_back(read->chunk->record(i));
+    }
+    at = read->resume;
+  }
+  disk_.heal();
+  reader.reset();
+  ASSERT_TRUE(log_.open()) << "with nothing in memory";
+  const ReadAll all = read_all(*log_, kAcme);
+  ASSERT_EQ(all.records.size(), 103u);
+  ASSERT_EQ(records.size(), all.records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) EXPECT_EQ(records[i], all.records[i].bytes);
+}
+
+TEST_F(ReaderTest, WithoutAReaderNothingIsKept) {
+  ASSERT_TRUE(log_.append(kAcme, 0, 1));
+  ASSERT_TRUE(log_.append(kAcme, 1, 50, 1000));
+  disk_.arm({.number = 1,
+             .operations = DiskOperation::Read | DiskOperation::Open,
+             .times = testing::kForever});
+  const auto reader = log_->reader(kAcme, kAllKinds);
+  EXPECT_FALSE(reader->read(Offset{0}));
+  EXPECT_FALSE(reader->read(Offset{1}));
+}
+
+// A payload that is mostly something else would hold more memory than the cache may.
+TEST_F(ReaderTest, APayloadIsHeldOnlyWhereTheChunkIsMostOfIt) {
+  const auto reader = log_->reader(kAcme, kAllKinds);
+  std::vector<bool> held;
+  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{50'000}, 1 * kMiB}) {
+    RequestMaker maker;
+    maker.group(kAcme, Kind::Event);
+    for (int i = 0; i < 50; ++i) maker.record(record_text(kAcme, i, 1000), i);
+    AppendRequest request = maker.make();
+    request.payload_bytes = bytes;
+    const std::weak_ptr<const void> payload = request.payload;
+    ASSERT_TRUE(append_and_wait(*log_, std::move(request)));
+    ASSERT_TRUE(log_.append(kAcme, 50, 1)) << "the commit thread is through with the one before";
+    held.push_back(!payload.expired());
+  }
+  EXPECT_EQ(held, (std::vector<bool>{false, true, false}));
+  const ReadAll all = read_all(*log_, kAcme);
+  ASSERT_EQ(all.records.size(), 153u);
+  EXPECT_EQ(all.records[52].bytes, record_text(kAcme, 1, 1000));
 }
 
 TEST_F(ReaderTest, WhatIsReadAtOnceIsBounded) {
