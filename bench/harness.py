@@ -168,12 +168,13 @@ class Floor:
 class Sluice:
     """The product, with `cell.streams` webhooks for each organisation."""
 
-    def __init__(self, programs, directory, cell, sink_url, cores, load):
+    def __init__(self, programs, directory, cell, sink_url, cores, load, settings=""):
+        """`settings`: more of [egress]."""
         self.binary = programs / "sluice"
         self.data = directory / "data"
         config = directory / "sluice.toml"
         trusted = f'ca_file = "{directory / "sink.pem"}"\n' if cell.tls else ""
-        config.write_text('[egress]\nallow = ["127.0.0.0/8"]\n' + trusted)
+        config.write_text('[egress]\nallow = ["127.0.0.0/8"]\n' + trusted + settings)
         self.process = Process(
             [self.binary, "serve", "--config", config, "--data-dir", self.data,
              "--listen", "127.0.0.1:0"], directory / "sluice.stderr", cores)
@@ -251,8 +252,10 @@ class Bench:
                 if process is not None and process.popen.poll() is None:
                     process.stop()
 
-    def start_sink(self, directory, listen="127.0.0.1:0", tls=False):
+    def start_sink(self, directory, listen="127.0.0.1:0", tls=False, log=None):
         argv = [self.programs / "bench/bench_sink", "--listen", listen]
+        if log:
+            argv += ["--log", log]
         if tls:
             key, certificate = directory / "sink.key", directory / "sink.pem"
             subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -268,10 +271,12 @@ class Bench:
                          self.floor_threads)
         return Sluice(self.programs, directory, cell, sink_url, self.server_cores, self.load)
 
-    def load(self, url, token, records, body, organisations=1, connections=16, form="ndjson"):
+    def load(self, url, token, records, body, organisations=1, connections=16, form="ndjson",
+             rate=None):
         argv = [self.programs / "bench/bench_load", "--url", url,
                 "--body-records", body, "--records", records, "--organisations", organisations,
-                "--connections", connections, "--format", form, "--rate", self.rate]
+                "--connections", connections, "--format", form, "--rate",
+                self.rate if rate is None else rate]
         if token:
             argv += ["--token", token]
         cores = self.other_cores
@@ -281,6 +286,16 @@ class Bench:
         if done.returncode != 0:
             raise BenchError(done.stderr.strip())
         return json.loads(done.stdout)
+
+    def start_load(self, server, directory, first_organisation, organisations, body, connections,
+                   rate):
+        """Records at a rate until the process is killed."""
+        argv = [self.programs / "bench/bench_load", "--url", server.process.url, "--token",
+                server.token, "--body-records", body, "--first-organisation", first_organisation,
+                "--organisations", organisations, "--connections", connections, "--rate", rate,
+                "--duration", 86_400]
+        with open(directory / "load.stderr", "ab") as log:
+            return subprocess.Popen([str(a) for a in argv], stdout=log, stderr=log)
 
     def measure(self, server, cell, directory, sink):
         process = server.process

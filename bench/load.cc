@@ -29,6 +29,7 @@ struct Options {
   std::string query;
   std::uint64_t body_records = 1000;
   std::uint64_t organisations = 1;
+  std::uint64_t first_organisation = kFirstOrganisation;
   std::uint64_t connections = 16;
   std::uint64_t records = 1'000'000;
   std::uint64_t first_id = 100'000'000'000'000;
@@ -201,7 +202,7 @@ class Load {
     for (const Request::Place& place : request.places) {
       write_digits(request.bytes.data() + place.id_at, kIdDigits, options_.first_id + record_);
       write_digits(request.bytes.data() + place.organisation_at, kOrganisationDigits,
-                   kFirstOrganisation + record_ % options_.organisations);
+                   options_.first_organisation + record_ % options_.organisations);
       ++record_;
     }
     send_on(connection);
@@ -311,6 +312,8 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--organisations", options.organisations, "record n belongs to the n modulo this")
       ->check(CLI::Range(1, 800'000));
+  app.add_option("--first-organisation", options.first_organisation, "the first of them")
+      ->check(CLI::Range(100'000, 199'999 + 700'000));
   app.add_option("--connections", options.connections)->check(CLI::Range(1, 10'000));
   app.add_option("--records", options.records, "stop after so many, rounded up to whole bodies");
   app.add_option("--duration", options.duration_s, "seconds; instead of --records");

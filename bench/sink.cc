@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <deque>
 #include <memory>
 #include <string>
@@ -29,6 +30,7 @@ struct Options {
   int status = 200;
   std::string tls_cert;  // PEM files; "" = plain
   std::string tls_key;
+  std::string log;  // "" = none
 };
 
 struct Totals {
@@ -52,6 +54,7 @@ struct Connection {
   std::uint64_t body_bytes = 0;
   std::uint64_t body_left = 0;
   bool in_body = false;
+  std::string log_line;  // "PATH OFFSETS "
 };
 
 // What a delivery holds: X-Records (bench_floor), else the width of X-Sluice-Offsets.
@@ -75,10 +78,20 @@ SSL_CTX* tls_context(const Options& options) {
   return context;
 }
 
+std::string log_line_of(const Head& head) {
+  const std::string_view line = head.first_line;
+  const std::string_view path = line.substr(line.find(' ') + 1);
+  return fmt::format("{} {} ", path.substr(0, path.find(' ')), head.header("x-sluice-offsets"));
+}
+
 class Sink {
  public:
   explicit Sink(Options options) : options_(std::move(options)) {
     if (!options_.tls_cert.empty()) tls_ = tls_context(options_);
+    if (!options_.log.empty()) {
+      log_.reset(std::fopen(options_.log.c_str(), "w"));
+      if (!log_) die("cannot write " + options_.log, true);
+    }
     stop_fd_ = stop_signal_fd();
     listener_ = listen_and_announce(options_.listen, tls_ == nullptr ? "http" : "https");
     poller_.add(stop_fd_, &stop_fd_, EPOLLIN);
@@ -201,6 +214,7 @@ class Sink {
     connection.body_bytes = head->content_length;
     connection.body_left = head->content_length - body_here;
     connection.in_body = true;
+    if (log_) connection.log_line = log_line_of(*head);
     connection.received.clear();
     return true;
   }
@@ -213,6 +227,7 @@ class Sink {
       totals_.uncounted_requests += connection.records == 0 ? 1 : 0;
       if (connection.records > 0) {
         totals_.last_s = monotonic_s();
+        if (log_) fmt::print(log_.get(), "{}{:.6f}\n", connection.log_line, totals_.last_s);
         if (totals_.first_s == 0) totals_.first_s = totals_.last_s;
       }
     }
@@ -240,6 +255,7 @@ class Sink {
   const Options options_;
   Poller poller_;
   SSL_CTX* tls_ = nullptr;
+  std::unique_ptr<std::FILE, decltype(&std::fclose)> log_{nullptr, &std::fclose};
   int stop_fd_ = -1;
   int listener_ = -1;
   Totals totals_;
@@ -259,6 +275,7 @@ int main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes a free one");
   app.add_option("--delay-ms", options.delay_ms, "answer so much later");
   app.add_option("--status", options.status, "answer with this status; only 2xx are counted");
+  app.add_option("--log", options.log, "a line for each counted delivery: PATH OFFSETS TIME");
   app.add_option("--tls-cert", options.tls_cert, "speak TLS with this certificate (PEM)");
   app.add_option("--tls-key", options.tls_key, "and this key (PEM)");
   CLI11_PARSE(app, argc, argv);

@@ -98,6 +98,7 @@ class Flood(Listener):
         super().__init__()
 
     def serve(self, connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         while True:
             request = b""
             while b"\r\n\r\n" not in request:
