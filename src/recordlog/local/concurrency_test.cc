@@ -56,6 +56,7 @@ TEST(LogConcurrency, ReadersFollowSeveralWritersWithoutGapOrRepeat) {
   log.settings.segment_bytes = 256 * kKiB;
   log.settings.chunk_cache_bytes_max = 64 * kKiB;
   log.settings.index_cache_bytes_max = 4 * kKiB;
+  log.settings.recent_bytes_max = 64 * kKiB;
   ASSERT_TRUE(log.open());
 
   // Each writer's ids grow for each organisation; nothing is said about writers among each other.
