@@ -63,6 +63,36 @@ TEST_F(DispatchTest, ManyStreamsCompleteTheirBatchesInLittleMemory) {
   }));
 }
 
+TEST_F(DispatchTest, StreamsOfOneOrganisationCompleteTheirBatchesInLittleMemory) {
+  memory_bytes_max_ = 64'000;
+  for (std::uint64_t id = 1; id <= 10; ++id) make_stream(id, 1, 1000);
+  store(1, 400, 1);
+  start();
+  ASSERT_TRUE(eventually([] {
+    for (int id = 1; id <= 10; ++id) {
+      if (world().count(std::to_string(id)) != 400) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_F(DispatchTest, OneOrganisationsUnansweredRequestsLeaveMemoryToTheOthers) {
+  memory_bytes_max_ = 64'000;
+  for (std::uint64_t id = 1; id <= 10; ++id) {
+    world().set(std::to_string(id), World::Mood::Blocks);
+    make_stream(id, 1, 100);
+  }
+  make_stream(11, 2, 10);
+  make_stream(12, 2, 10);  // on the other loop
+  start();
+  store(1, 1000, 1);
+  ASSERT_TRUE(eventually([] { return world().attempts("1") + world().attempts("2") > 0; }));
+  store(2, 1000, 10);
+  ASSERT_TRUE(
+      eventually([] { return world().count("11") == 1000 && world().count("12") == 1000; }));
+  stop(10);
+}
+
 TEST_F(DispatchTest, FailingStreamTriesAgainAndGoesOn) {
   world().set("1", World::Mood::Fails);
   make_stream(1, 1, 10, kFastRetry);

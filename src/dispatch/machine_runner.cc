@@ -52,7 +52,7 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
                            "Streams and replays that hold as many bytes as one may.")),
       held_back(m.gauge("sluice_delivery_held_back_streams",
                         "Streams and replays that begin no batch while others of their "
-                        "organisation hold as many bytes as are free.")) {}
+                        "organisation use as many bytes as are free.")) {}
 
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.
@@ -138,7 +138,7 @@ void MachineRunner::change(StreamSetup setup, bool new_destination) {
 
 bool MachineRunner::held_back() const {
   const std::int64_t held = held_->bytes;
-  const std::int64_t room = shared_->memory_bytes_max - shared_->memory_bytes;
+  const std::int64_t room = shared_->memory_bytes_max - shared_->used_bytes;
   if (removed_ || held == 0 || held <= room - shared_->memory_bytes_max / kMarginPart) return false;
   if (!machine_->amid_a_batch()) return true;
   const MachineRunner* completing = nullptr;
@@ -310,6 +310,12 @@ void MachineRunner::account() {
     held_->completing = nullptr;
   }
   const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
+  const std::int64_t used = !removed_ && machine_->uses_memory() ? bytes : 0;
+  const std::int64_t more_used = used - std::exchange(used_bytes_, used);
+  if (more_used != 0) {
+    shared_->used_bytes += more_used;
+    held_->bytes += more_used;
+  }
   const std::int64_t more = bytes - std::exchange(memory_bytes_, bytes);
   if (more == 0) return;
   const bool is_full = static_cast<std::uint64_t>(bytes) >= shared_->stream_memory_bytes_max;
@@ -317,7 +323,6 @@ void MachineRunner::account() {
     shared_->metrics.full_streams.add(is_full ? 1 : -1);
   }
   shared_->memory_bytes += more;
-  held_->bytes += more;
   shared_->metrics.in_flight_bytes.add(static_cast<double>(more));
 }
 

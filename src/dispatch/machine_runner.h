@@ -93,7 +93,7 @@ struct Shared {
   WorkerPool& catalog_pool;
   const connectors::ConnectorDescriptor* (*find_connector)(std::string_view type);
   const std::unique_ptr<Journal> journal;
-  // What the streams of one organisation hold together of memory_bytes; its runners share it.
+  // What the streams of one organisation use together of used_bytes; its runners share it.
   struct Held {
     std::atomic<std::int64_t> bytes = 0;
     // The one that may complete its batch although it is much.
@@ -109,6 +109,7 @@ struct Shared {
   const Milliseconds retention;                              // of the log
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
+  std::atomic<std::int64_t> used_bytes = 0;    // of these, what does not merely wait
   Pending streams;                             // that have not stopped
   Pending catalog_writes;
 
@@ -134,7 +135,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   OrganisationId organisation() const { return organisation_; }
   virtual bool is_replay() const { return false; }
 
-  // Whether it is to read nothing now, because its organisation holds as much memory as is left for
+  // Whether it is to read nothing now, because its organisation uses as much memory as is left for
   // all. So however many requests one leaves unanswered, the others have room. One batch at a time
   // is completed even then.
   bool held_back() const;
@@ -215,6 +216,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::uint64_t sent_bytes_ = 0;
   bool counted_as_stopped_ = false;
   std::int64_t memory_bytes_ = 0;
+  std::int64_t used_bytes_ = 0;
   bool is_full_ = false;
 };
 

@@ -131,6 +131,9 @@ class StreamMachine {
   bool is_behind() const { return running() && !own_fault_until_ && read_at_ < end_; }
   void more_ready(Offset end);
 
+  // It uses the memory it holds: for an attempt, or for a batch that it reads. What merely waits,
+  // for more records or a retry, is given back by release().
+  bool uses_memory() const { return sending() || wants_read(); }
   // What is read next belongs to a batch that is partly in memory.
   bool amid_a_batch() const { return reload_ ? !reload_->empty() : !next_.empty(); }
 
