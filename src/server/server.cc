@@ -55,14 +55,17 @@ logging::Level level(const std::string& name) {
   return logging::Level::Info;
 }
 
-egress::Settings egress_settings(const Settings& settings) {
+// Of one I/O thread's client. Streams lie evenly on the threads, so each has its part of all
+// connections; of an organisation's to one host there are too few to share out.
+egress::Settings egress_settings(const Settings& settings, std::size_t threads) {
   egress::Settings egress;
   egress.allow = settings.allow;
   egress.proxy = settings.proxy;
   egress.ca_file = settings.ca_file;
   egress.dns_servers = settings.dns_servers;
   egress.connections_per_host_max = static_cast<std::uint32_t>(settings.connections_per_host_max);
-  egress.connections_max = static_cast<std::uint32_t>(settings.egress_connections_max);
+  egress.connections_max = static_cast<std::uint32_t>(
+      std::max<std::uint64_t>(1, settings.egress_connections_max / threads));
   return egress;
 }
 
@@ -217,7 +220,7 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   aws = aws_operator(settings);
   for (std::size_t i = 0; i < threads.size(); ++i) {
     http_clients.push_back(std::make_unique<egress::HttpClient>(
-        threads.loop(i), clock, egress_settings(settings), &metrics));
+        threads.loop(i), clock, egress_settings(settings, threads.size()), &metrics));
     connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation(),
                                   &inspector, issuer.get(), &aws});
   }

@@ -130,9 +130,9 @@ const std::array kSettings = {
     Setting{"egress", "dns_servers", &Settings::dns_servers,
             "Whom to ask for the names of destinations, \"address:port,...\"; empty: the system's"},
     Setting{"egress", "connections_per_host_max", &Settings::connections_per_host_max,
-            "Of an organisation to a host", 1, 10'000},
+            "Of an organisation to a host, for each I/O thread", 1, 10'000},
     Setting{"egress", "connections_max", &Settings::egress_connections_max,
-            "Of all deliveries, for each I/O thread", 1, 100'000},
+            "Of all deliveries; each I/O thread has its part", 1, 100'000},
     Setting{"aws", "access_key_id", &Settings::aws_access_key_id,
             "Of this server's own AWS keys, which assume the streams' roles; empty: those of the "
             "environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"},

@@ -166,6 +166,7 @@ def test_a_client_far_behind_gets_a_gap_and_costs_no_memory(sluice):
             store(sluice, "events", big)
         wait_until(lambda: "sluice_api_live_behind_total 1" in sluice.call("GET", "/metrics").text,
                    what="the client's being behind")
+        assert "\nsluice_api_live_connections_behind 1\n" in sluice.call("GET", "/metrics").text
         assert resident_bytes(sluice) < before + (30 << 20)
         expected, gaps = 800, 0
         while expected < 1600:
