@@ -221,7 +221,7 @@ TEST_F(StreamChangeTest, DeliveryMergesAndLabelsAreReplaced) {
             json::parse(R"({"preset": "emnify", "timeout_ms": 500, "linger_ms": 5,
                             "retry": {"jitter": 0, "initial_ms": 10}})"));
   // The whole counts: max_ms is 3600000.
-  EXPECT_EQ(named(patch({{"delivery", {{"parallel", 8}}}})), Names{"delivery.parallel"});
+  EXPECT_EQ(named(patch({{"delivery", {{"parallel", 65}}}})), Names{"delivery.parallel"});
   EXPECT_EQ(expect(202, patch({{"labels", {"a", "b"}}})).at("labels"), (json{"a", "b"}));
   EXPECT_EQ(expect(202, patch({{"labels", json::array()}})).at("labels"), json::array());
   EXPECT_EQ(expect(202, patch({{"labels", {"name"}}})).at("labels"), json{"name"});

@@ -74,6 +74,8 @@ struct RecordBatch {
   std::optional<ReplayId> replay;  // sends it again, beside the stream itself
   std::uint32_t attempt = 1;       // of this batch, from 1
   bool test = false;               // its record is none of the log's
+  // Other batches of the same time go out beside it (delivery.parallel).
+  bool beside_others = false;
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
   std::vector<RecordRun> runs;

@@ -108,9 +108,8 @@ void read_limits(ObjectReader& reader, DeliverySettings& settings) {
   if (const json* value = reader.find("max_age_s"); value != nullptr && !value->is_null()) {
     reader.read_duration("max_age_s", 1, kTenYearsS, settings.max_age.emplace());
   }
-  // Specified, but taken at its default alone until a later version honours it.
-  if (reader.read_integer("parallel", 1, 64).value_or(1) != 1) {
-    reader.fault("parallel", "not available yet in this version; only 1");
+  if (const auto parallel = reader.read_integer("parallel", 1, 64)) {
+    settings.parallel = static_cast<std::uint32_t>(*parallel);
   }
 }
 

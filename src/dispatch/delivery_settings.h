@@ -27,6 +27,7 @@ struct DeliverySettings {
   std::uint32_t rejected_in_a_row = 5;          // records refused alone; 0 = never
   bool halt_on_rejected = false;                // on_rejected: "halt"
   bool success_200_only = false;                // success: "200"
+  std::uint32_t parallel = 1;                   // requests at a time, each of one device
   friend bool operator==(const DeliverySettings&, const DeliverySettings&) = default;
 };
 

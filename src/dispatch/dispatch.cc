@@ -54,19 +54,21 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
         log_(dependencies.log) {
     for (const catalog::DeadLetters::State& state : parked_states) {
       std::optional<JournalEntry> entry;
-      if (state.bytes.size() == kJournalSlotBytes) {
+      std::optional<SettledAhead> ahead;
+      if (state.bytes.size() >= kJournalSlotBytes) {
         entry =
             decode(std::span<const char, kJournalSlotBytes>(state.bytes.data(), kJournalSlotBytes),
                    kParkedSequence);
+        ahead = SettledAhead::decode(std::string_view(state.bytes).substr(kJournalSlotBytes));
       }
-      if (!entry) {
+      if (!entry || !ahead) {
         logging::error(
             "the state beside a stream's dead letters is damaged; it goes on where the "
             "journal says, and may send some again",
             {{"stream", state.key.value()}});
         continue;
       }
-      shared_->parked_states.emplace(state.key, *entry);
+      shared_->parked_states.emplace(state.key, Shared::ParkedState{*entry, *std::move(ahead)});
     }
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {

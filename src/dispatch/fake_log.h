@@ -1,7 +1,7 @@
 #pragma once
 // A record log in memory for this folder's tests: chunks as they were stored, each of which can be
 // aged out or damaged. A record that begins with a digit has it as its type id; "!5" is the
-// beginning of an alert about stream 5. Threads: any.
+// beginning of an alert about stream 5, "@a" that of a record of endpoint 'a'. Threads: any.
 
 #include <algorithm>
 #include <cstring>
@@ -35,6 +35,7 @@ inline std::shared_ptr<const recordlog::Chunk> make_chunk(OrganisationId organis
   for (const std::string& record : records) {
     RecordColumns& columns = storage->columns.emplace_back();
     if (!record.empty() && record[0] >= '0' && record[0] <= '9') columns.type_id = record[0] - '0';
+    if (record.starts_with('@')) columns.endpoint_id = record[1];
     if (record.starts_with('!')) {
       const StreamId about{static_cast<std::uint64_t>(record[1] - '0')};
       columns.own_alert = 1;

@@ -83,8 +83,13 @@ std::shared_ptr<Shared::Held> Shared::held_by(OrganisationId organisation) {
 std::optional<JournalEntry> Shared::recovered(StreamId key) const {
   const auto found = parked_states.find(key);
   std::optional<JournalEntry> parked;
-  if (found != parked_states.end()) parked = found->second;
+  if (found != parked_states.end()) parked = found->second.entry;
   return further(journal->recovered(key), parked);
+}
+
+SettledAhead Shared::recovered_ahead(StreamId key) const {
+  const auto found = parked_states.find(key);
+  return found == parked_states.end() ? SettledAhead{} : found->second.ahead;
 }
 
 bool Pending::wait_until(std::chrono::steady_clock::time_point until) {
@@ -116,8 +121,7 @@ MachineRunner::~MachineRunner() {
 void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
                                  StreamMachine::Options options, StreamMachine::Start start) {
   shared_->streams.add();
-  timeout_ = setup.settings.delivery.timeout;
-  connector_ = std::move(setup.connector);
+  way_ = {std::move(setup.make_connector), setup.settings.delivery.timeout};
   reader_ = std::move(reader);
   if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
   if (options.replay) key_ = catalog::replay_key(options.replay->id);
@@ -128,11 +132,12 @@ void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::R
   options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
   options.wall = [this] { return shared_->clock.now(); };
   start.entry = shared_->recovered(key_);
+  start.ahead = shared_->recovered_ahead(key_);
   machine_.emplace(std::move(options), std::move(start));
 }
 
 void MachineRunner::change(StreamSetup setup, bool new_destination) {
-  next_ = Next{std::move(setup.connector), setup.settings.delivery.timeout};
+  next_way_ = Way{std::move(setup.make_connector), setup.settings.delivery.timeout};
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 
@@ -177,7 +182,7 @@ void MachineRunner::halt() {
   removed_ = true;
   reader_.reset();
   timer_.cancel();
-  cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  cancel_attempts();
   account();
   if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
 }
@@ -189,20 +194,22 @@ void MachineRunner::forget(Journal::Done done) {
   shared_->journal->append(entry, std::move(done));
 }
 
-// The attempt begins last: it may end before this returns.
+// Attempts begin last: they may end before this returns.
 void MachineRunner::handle(Actions actions) {
   if (removed_) return;
   if (actions.freeze) append(*actions.freeze, &StreamMachine::frozen);
   if (actions.save) append(*actions.save, &StreamMachine::saved);
   if (actions.park) park(std::move(*actions.park));
-  if (actions.cancel) cancel_send_.emit(boost::asio::cancellation_type::terminal);
+  if (actions.cancel) cancel_attempts();
   account();
   moved();
   if (removed_) return;
   arm_timer();
   queue_read();
   if (machine_->stopped() && !std::exchange(counted_as_stopped_, true)) shared_->streams.done();
-  if (actions.send != nullptr) send(*actions.send);
+  for (const connectors::RecordBatch* batch : actions.send) {
+    if (!removed_) send(*batch);
+  }
 }
 
 void MachineRunner::append(const JournalEntry& entry,
@@ -221,7 +228,8 @@ void MachineRunner::park(Actions::Park park) {
   shared_->catalog_pool.post([self = shared_from_this(), park = std::move(park)] {
     Shared& shared = *self->shared_;
     std::vector<catalog::DeadLetter> letters;
-    for (const connectors::RecordRun& run : park.records->runs) {
+    static const std::vector<connectors::RecordRun> kNone;
+    for (const connectors::RecordRun& run : park.records ? park.records->runs : kNone) {
       for (std::uint32_t i = run.begin; i < run.end; ++i) {
         letters.push_back({.offset = plus(run.chunk->first, i),
                            .columns = run.chunk->columns[i],
@@ -232,9 +240,10 @@ void MachineRunner::park(Actions::Park park) {
                            .record = std::string(run.chunk->record(i))});
       }
     }
-    const JournalSlot state = encode(park.behind, kParkedSequence);
+    const JournalSlot slot = encode(park.behind, kParkedSequence);
     Result<void> result = shared.dead_letters.park(
-        self->id_, letters, {self->key_, std::string(state.data(), state.size())});
+        self->id_, letters,
+        {self->key_, std::string(slot.data(), slot.size()) + park.ahead.encode()});
     if (result) shared.metrics.parked.add(static_cast<double>(letters.size()));
     boost::asio::post(self->loop_, [self, result = std::move(result)] {
       if (!self->removed_) self->handle(self->machine_->parked(result, self->now()));
@@ -244,50 +253,63 @@ void MachineRunner::park(Actions::Park park) {
 }
 
 void MachineRunner::send(const connectors::RecordBatch& batch) {
-  if (next_) {
-    connector_ = std::move(next_->connector);
-    timeout_ = next_->timeout;
-    next_.reset();
-  }
-  sent_at_ = now();
-  sent_at_wall_ = shared_->clock.now();
-  sent_bytes_ = batch.bytes;
+  if (next_way_) way_ = *std::exchange(next_way_, std::nullopt);
+  if (way_.idle.empty()) way_.idle.push_back(way_.make_connector());
+  const auto attempt = std::make_shared<Attempt>();
+  attempt->batch = &batch;
+  attempt->connector = std::move(way_.idle.back());
+  attempt->begun = now();
+  attempt->begun_wall = shared_->clock.now();
+  way_.idle.pop_back();
+  attempts_under_way_.push_back(attempt);
   boost::asio::co_spawn(
-      loop_, connector_->send(batch, sent_at_ + timeout_),
+      loop_, attempt->connector->send(batch, attempt->begun + way_.timeout),
       boost::asio::bind_cancellation_slot(
-          cancel_send_.slot(), [self = shared_from_this(), &batch](
-                                   std::exception_ptr failure, connectors::SendOutcome outcome) {
+          attempt->cancel.slot(), [self = shared_from_this(), attempt](
+                                      std::exception_ptr failure, connectors::SendOutcome outcome) {
             if (failure) {
               outcome = {connectors::RetryLater{"the attempt was broken off", {}, 0}, 500, false,
                          Fault::Us};
             }
-            self->on_sent(batch, outcome);
+            self->on_sent(attempt, outcome);
           }));
 }
 
-void MachineRunner::on_sent(const connectors::RecordBatch& batch,
+// One that ends at once takes itself off the list.
+void MachineRunner::cancel_attempts() {
+  const auto under_way = attempts_under_way_;
+  for (const auto& attempt : under_way) {
+    attempt->cancel.emit(boost::asio::cancellation_type::terminal);
+  }
+}
+
+void MachineRunner::on_sent(const std::shared_ptr<Attempt>& attempt,
                             const connectors::SendOutcome& outcome) {
+  std::erase(attempts_under_way_, attempt);
   if (removed_) return;
-  const SteadyTime::duration took = now() - sent_at_;
+  if (!next_way_) way_.idle.push_back(std::move(attempt->connector));
+  const connectors::RecordBatch& batch = *attempt->batch;
+  const SteadyTime::duration took = now() - attempt->begun;
   DispatchMetrics& metrics = shared_->metrics;
   metrics.attempts(outcome.decision).add();
   metrics.seconds.observe(std::chrono::duration<double>(took).count());
   if (attempts_ != nullptr) {
     const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
-    attempts_->add(attempt_of(batch, outcome, sent_at_wall_, latency));
+    attempts_->add(attempt_of(batch, outcome, attempt->begun_wall, latency));
   }
   const std::uint64_t delivered = machine_->delivered();
+  const std::uint64_t bytes = batch.bytes;
   Actions actions = judge(batch, outcome);
   if (machine_->delivered() != delivered) {
     metrics.records.add(static_cast<double>(machine_->delivered() - delivered));
-    metrics.bytes.add(static_cast<double>(sent_bytes_));
+    metrics.bytes.add(static_cast<double>(bytes));
   }
   handle(std::move(actions));
 }
 
-Actions MachineRunner::judge(const connectors::RecordBatch&,
+Actions MachineRunner::judge(const connectors::RecordBatch& batch,
                              const connectors::SendOutcome& outcome) {
-  return machine_->sent(outcome, now());
+  return machine_->sent(batch, outcome, now());
 }
 
 // An earlier alarm than needed does no harm, so that a stream in full flow rarely sets one.

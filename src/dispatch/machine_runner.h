@@ -5,11 +5,13 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -103,10 +105,16 @@ struct Shared {
   // Where the process before left the stream (or catalog::replay_key()): the journal's entry, or
   // the dead letters' state if that is further.
   std::optional<JournalEntry> recovered(StreamId key) const;
-  std::unordered_map<StreamId, JournalEntry> parked_states;  // before the first stream begins
-  catalog::AttemptLog* const attempts;                       // may be null
-  AlertSink* const alerts;                                   // may be null
-  const Milliseconds retention;                              // of the log
+  // What was settled beyond that, as far as it is known.
+  SettledAhead recovered_ahead(StreamId key) const;
+  struct ParkedState {
+    JournalEntry entry;
+    SettledAhead ahead;
+  };
+  std::unordered_map<StreamId, ParkedState> parked_states;  // before the first stream begins
+  catalog::AttemptLog* const attempts;                      // may be null
+  AlertSink* const alerts;                                  // may be null
+  const Milliseconds retention;                             // of the log
   DispatchMetrics metrics;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   std::atomic<std::int64_t> used_bytes = 0;    // of these, what does not merely wait
@@ -192,28 +200,33 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   void append(const JournalEntry& entry,
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
   void park(Actions::Park park);
+  struct Attempt {
+    const connectors::RecordBatch* batch;
+    std::unique_ptr<connectors::Connector> connector;
+    boost::asio::cancellation_signal cancel;
+    SteadyTime begun;
+    WallTime begun_wall;
+  };
   void send(const connectors::RecordBatch& batch);
-  void on_sent(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome);
+  void on_sent(const std::shared_ptr<Attempt>& attempt, const connectors::SendOutcome& outcome);
+  void cancel_attempts();
   void account();
 
   ReadQueue& reads_;
   std::minstd_rand random_;
   StreamId key_;  // in the journal
-  std::unique_ptr<connectors::Connector> connector_;
-  struct Next {  // instead of connector_ and timeout_, from the next attempt on
-    std::unique_ptr<connectors::Connector> connector;
+  struct Way {    // to the destination
+    std::function<std::unique_ptr<connectors::Connector>()> make_connector;
     Milliseconds timeout{0};
+    std::vector<std::unique_ptr<connectors::Connector>> idle = {};  // the one used last comes last
   };
-  std::optional<Next> next_;
+  Way way_;
+  std::optional<Way> next_way_;                               // instead, from the next attempt on
+  std::vector<std::shared_ptr<Attempt>> attempts_under_way_;  // shared with their handlers
   std::unique_ptr<recordlog::Reader> reader_;
-  Milliseconds timeout_{0};
   boost::asio::steady_timer timer_;
   std::optional<SteadyTime> timer_at_;
-  boost::asio::cancellation_signal cancel_send_;
   std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: not kept
-  SteadyTime sent_at_;
-  WallTime sent_at_wall_;
-  std::uint64_t sent_bytes_ = 0;
   bool counted_as_stopped_ = false;
   std::int64_t memory_bytes_ = 0;
   std::int64_t used_bytes_ = 0;

@@ -24,6 +24,7 @@ void be_patient(DeliverySettings& delivery) {
   delivery.rejected_in_a_row = 0;
   delivery.halt_on_rejected = false;
   delivery.max_age.reset();
+  delivery.parallel = 1;
 }
 
 connectors::SendOutcome patient(connectors::SendOutcome outcome) {
@@ -148,7 +149,7 @@ Actions ReplayRunner::judge(const connectors::RecordBatch& batch,
     offsets.reserve(batch.records);
     for (std::uint32_t i = 0; i < batch.records; ++i) offsets.push_back(offset_of(batch, i));
   }
-  Actions actions = machine_->sent(patient(outcome), now());
+  Actions actions = machine_->sent(batch, patient(outcome), now());
   const Offset cursor = machine_->cursor();
   std::copy_if(offsets.begin(), offsets.end(), std::back_inserter(settled_),
                [&](Offset offset) { return offset < cursor; });

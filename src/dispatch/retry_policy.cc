@@ -6,8 +6,6 @@
 namespace sluice::dispatch {
 namespace {
 
-constexpr Milliseconds kWaitMax{3'600'000};
-
 Milliseconds doubled(Milliseconds initial, std::uint32_t times, Milliseconds max) {
   Milliseconds wait = std::min(initial, max);
   for (; times > 0 && wait < max; --times) wait = std::min(wait * 2, max);

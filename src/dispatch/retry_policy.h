@@ -9,6 +9,9 @@
 
 namespace sluice::dispatch {
 
+// The longest wait, also where the receiver asks for more.
+inline constexpr Milliseconds kWaitMax{3'600'000};
+
 struct FailedAttempt {
   std::uint32_t failures_in_a_row = 1;             // with this one
   std::optional<Milliseconds> answered_took = {};  // the last answered attempt's time

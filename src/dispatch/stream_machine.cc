@@ -7,16 +7,12 @@
 
 #include "base/assert.h"
 #include "base/units.h"
+#include "dispatch/stream_parts.h"
 
 namespace sluice::dispatch {
 namespace {
 
 using catalog::StreamStatus;
-using std::chrono::milliseconds;
-
-constexpr milliseconds kOwnFaultWait{1000};      // between tries of our own disk
-constexpr milliseconds kSaveSkippedAfter{5000};  // nothing was delivered, only passed over
-constexpr std::uint32_t kUnsavedBatchesMax = 64;
 
 constexpr const char* kSkipped = "skipped by command";
 
@@ -36,6 +32,7 @@ StreamMachine::StreamMachine(Options options, Start start)
       remote_status_(start.remote_status),
       revision_(start.revision),
       cursor_(start.cursor),
+      ahead_(std::move(start.ahead)),
       start_(start.cursor),
       park_to_(start.park_to),
       read_at_(start.cursor),
@@ -58,6 +55,7 @@ StreamMachine::StreamMachine(Options options, Start start)
 
 void StreamMachine::take_over(const JournalEntry& entry) {
   cursor_ = read_at_ = entry.cursor;
+  ahead_.pass(cursor_);  // the entry has those counted
   previous_ = entry.previous;
   delivered_stored_ = {entry.usage_stored_s, entry.event_stored_s};
   delivered_ = entry.delivered;
@@ -115,6 +113,8 @@ void StreamMachine::advance(SteadyTime now) {
   if (change_ && !head_busy()) apply_change(now);
   if (status_ == StreamStatus::Disabled) drop_to_ = end_;
   if (drop_to_ && !head_busy()) drop();
+  if (run_ && parking() && !head_busy()) begin_parking();
+  if (run_) park_lane();
   if (running()) check_health(now);
   if (!works()) {
     release_memory();
@@ -127,6 +127,7 @@ void StreamMachine::advance(SteadyTime now) {
     pass_over_unwanted();
   }
   save_cursor(now);
+  if (stopping_ && !head_busy()) keep_ahead();
 }
 
 Actions StreamMachine::begin(SteadyTime now) {
@@ -155,7 +156,9 @@ std::optional<SteadyTime> StreamMachine::wake_at() const {
   std::optional<SteadyTime> at = own_fault_until_;
   if (running() && !parking() && !own_fault_until_) {
     if (head_ && phase_ == Phase::Ready) {
-      if (!reload_) {
+      if (run_) {
+        wake_run(at);
+      } else if (!reload_) {
         sooner(at, head_->attempts == 0 ? std::max(not_before_, interval_over()) : not_before_);
         sooner(at, ages_out_at_);
       }
@@ -257,7 +260,7 @@ void StreamMachine::pass_over_unwanted() {
     carry_ = {};
     read_at_ = end_;
   }
-  cursor_ = gathering_at();
+  move_cursor(gathering_at());
   if (caught_up()) oldest_stored_.reset();
   if (park_to_ && cursor_ >= *park_to_) {
     park_to_.reset();
@@ -290,6 +293,7 @@ std::optional<Offset> StreamMachine::gather_to() const {
 
 connectors::BatchLimits StreamMachine::limits() const {
   connectors::BatchLimits limits = settings_.limits;
+  if (fans_out()) return {kRunRecordsMax, kRunBytesMax, limits.linger};
   if (counts_.cut_records != 0 && !part_to()) {
     limits.records_max = std::min(limits.records_max, counts_.cut_records);
   }
@@ -318,8 +322,9 @@ void StreamMachine::close_next() {
   // What a crash forgets must not have decided the cut.
   head_->must_freeze = !head_->full || bounded || freeze_next_;
   losses_.add(std::exchange(head_->before, Losses{}));
-  cursor_ = head_->records.first;
+  move_cursor(head_->records.first);
   oldest_stored_ = head_->stored;
+  if (!ahead_.empty() && settings_.delivery.parallel == 1 && !parking()) stop_before_settled();
 }
 
 void StreamMachine::forget_gathered() {
@@ -390,8 +395,7 @@ void StreamMachine::finish_loading(ChunkPart rest) {
 // Part of the batch is lost, or it is another by other settings: an id never stands for other
 // bytes, so what is there is cut anew under the next revision.
 void StreamMachine::let_go() {
-  head_.reset();
-  parts_.clear();
+  drop_head();
   ++revision_;
   freeze_next_ = true;
   oldest_stored_.reset();
@@ -400,25 +404,47 @@ void StreamMachine::let_go() {
 
 // ---- The head's way out ------------------------------------------------------------------------
 
+// With all that is known of its way out.
+void StreamMachine::drop_head() {
+  head_.reset();
+  run_.reset();
+  parts_.clear();
+}
+
+void StreamMachine::move_cursor(Offset to) {
+  cursor_ = to;
+  const SettledAhead::Counts passed = ahead_.pass(cursor_);
+  delivered_ += passed.delivered;
+  parked_ += passed.parked;
+  losses_.aged_out += passed.aged_out;
+}
+
 // For its back-off or, if it was not tried yet, for the interval.
 bool StreamMachine::head_waits(SteadyTime now) const {
+  if (run_) return next_start().value_or(SteadyTime::max()) > now;
   return now < not_before_ || (head_->attempts == 0 && now < interval_over());
 }
 
 // True: the head is out of the way, without an attempt.
 bool StreamMachine::push_head(SteadyTime now) {
   if (!head_ || phase_ != Phase::Ready || reload_) return false;
+  if (run_ && parking()) return false;  // until its requests have ended
   if (parking()) {
-    head_->loaded ? park_head(kSkipped, std::nullopt) : begin_loading();
+    if (!head_->loaded) {
+      begin_loading();
+    } else if (leave_settled_out()) {
+      park_head(kSkipped, std::nullopt);
+    } else {
+      pass_head(now);
+      return true;
+    }
     return false;
   }
+  if (fans_out() || run_) return push_run(now);
   if (age_out(now)) return true;
   if (head_waits(now)) return false;
   if (head_->must_freeze && !head_->frozen) {
-    cursor_ = head_->records.first;
-    actions_.freeze = boundary_entry();
-    phase_ = Phase::Freezing;
-    freezing_ = {cursor_, counts_};
+    freeze_head();
   } else if (!head_->loaded) {
     begin_loading();
   } else {
@@ -430,104 +456,30 @@ bool StreamMachine::push_head(SteadyTime now) {
 void StreamMachine::attempt(SteadyTime now) {
   connectors::RecordBatch& records = head_->records;
   if (head_->attempts == 0) {
-    records.stream = options_.stream;
-    records.organisation = options_.organisation;
-    if (options_.replay) records.replay = options_.replay->id;
-    records.webhook_id =
-        fmt::format("{}{}-{}-{}-{}", options_.stream.value(),
-                    options_.replay ? fmt::format("-r{}", options_.replay->id.value()) : "",
-                    revision_, records.first.value(), records.last.value());
-    records.previous = previous_;
-    records.delivered_stored = delivered_stored_;
+    describe(records);
     last_begin_ = now;
   }
   records.attempt = ++head_->attempts;
   phase_ = Phase::Sending;
   sent_at_ = now;
-  actions_.send = &records;
+  actions_.send.push_back(&records);
 }
 
-Actions StreamMachine::frozen(const Result<void>& result, SteadyTime now) {
-  SLUICE_ASSERT(head_ && phase_ == Phase::Freezing);
-  phase_ = Phase::Ready;
-  if (result) {
-    own_fault_over(now);
-    head_->frozen = true;
-    freeze_next_ = false;
-    saved_ = freezing_;
-    save_due_.reset();
-    unsaved_batches_ = 0;
-  } else {
-    own_fault("the stream journal cannot be written: " + result.error().message, now);
-  }
-  return finish(now);
+void StreamMachine::describe(connectors::RecordBatch& records) const {
+  records.stream = options_.stream;
+  records.organisation = options_.organisation;
+  if (options_.replay) records.replay = options_.replay->id;
+  records.webhook_id =
+      fmt::format("{}{}-{}-{}-{}", options_.stream.value(),
+                  options_.replay ? fmt::format("-r{}", options_.replay->id.value()) : "",
+                  revision_, records.first.value(), records.last.value());
+  records.previous = previous_;
+  records.delivered_stored = delivered_stored_;
 }
 
 std::optional<SteadyTime> StreamMachine::next_attempt() const {
-  const bool waits = head_ && phase_ == Phase::Ready && failures_ > 0 && running();
-  return waits ? std::optional(not_before_) : std::nullopt;
-}
-
-// ---- The journal -------------------------------------------------------------------------------
-
-bool StreamMachine::may_save() const {
-  const bool freezing = head_ && phase_ == Phase::Freezing;
-  return !freezing && !saving_ && saved_ != Saved{cursor_, counts_};
-}
-
-void StreamMachine::save_cursor(SteadyTime now) {
-  if (!may_save()) return;
-  if (!save_due_) save_due_ = now + kSaveSkippedAfter;
-  if (now < *save_due_ && unsaved_batches_ < kUnsavedBatchesMax && !ending()) return;
-  // A cursor entry would take back the boundary of a batch that is frozen.
-  actions_.save = head_ && head_->frozen ? boundary_entry() : entry();
-  saving_ = actions_.save->kind;
-  saved_ = Saved{cursor_, counts_};
-  save_due_.reset();
-  unsaved_batches_ = 0;
-}
-
-Actions StreamMachine::saved(const Result<void>& result, SteadyTime now) {
-  SLUICE_ASSERT(saving_);
-  const JournalEntry::Kind kind = *std::exchange(saving_, std::nullopt);
-  // A boundary that was frozen since says more than a cursor that was not saved. And on the way out
-  // once is enough: the batches since go again on start.
-  const bool outdated = kind == JournalEntry::Kind::Cursor && head_ && head_->frozen;
-  if (!result && !ending() && !outdated) {
-    saved_.reset();
-    save_due_ = now + kOwnFaultWait;
-  }
-  return finish(now);
-}
-
-JournalEntry StreamMachine::entry() const {
-  JournalEntry entry;
-  entry.stream = options_.replay ? catalog::replay_key(options_.replay->id) : options_.stream;
-  entry.cursor = cursor_;
-  entry.revision = revision_;
-  entry.previous = previous_;
-  entry.usage_stored_s = delivered_stored_.usage_s;
-  entry.event_stored_s = delivered_stored_.event_s;
-  entry.delivered = delivered_;
-  entry.aged_out = losses_.aged_out;
-  entry.damaged = losses_.damaged;
-  entry.dropped = dropped_;
-  entry.parked = parked_;
-  entry.rejected_in_a_row = counts_.rejected;
-  entry.misconfigured_in_a_row = counts_.misconfigured;
-  entry.cut_records = counts_.cut_records;
-  entry.cut_delivered = counts_.cut_delivered;
-  entry.filter_revision = settings_.filter_revision;
-  entry.render_revision = settings_.render_revision;
-  return entry;
-}
-
-JournalEntry StreamMachine::boundary_entry() const {
-  JournalEntry entry = this->entry();
-  entry.kind = JournalEntry::Kind::Boundary;
-  entry.last = head_->records.last;
-  entry.records = head_->records.records;
-  return entry;
+  if (!head_ || head_busy() || failures_ == 0 || !running()) return std::nullopt;
+  return run_ ? next_start() : not_before_;
 }
 
 // ---- State, faults, memory ---------------------------------------------------------------------
@@ -568,6 +520,7 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
         set_last_error("");
       }
       not_before_ = now;
+      lanes_go_now(now, /*forget_failures=*/false);
       own_fault_until_.reset();
       counts_.rejected = counts_.misconfigured = 0;
       break;
@@ -591,18 +544,20 @@ void StreamMachine::forget_failures(SteadyTime now) {
   answered_took_.reset();
   counts_.rejected = counts_.misconfigured = 0;
   not_before_ = now;
+  lanes_go_now(now, /*forget_failures=*/true);
 }
 
 // Disabled, or just no more: passes over all that is there, undelivered.
 void StreamMachine::drop() {
   const Offset to = *std::exchange(drop_to_, std::nullopt);
   if (head_) save_due_ = SteadyTime::min();  // its boundary may be in the journal
-  head_.reset();
-  parts_.clear();
+  drop_head();
   reload_.reset();
   if (to > cursor_) {
     dropped_ += to.value() - cursor_.value();
-    cursor_ = to;
+    const std::uint64_t settled = ahead_.counts().all();
+    move_cursor(to);
+    dropped_ -= settled - ahead_.counts().all();
   }
   oldest_stored_.reset();
   forget_gathered();
@@ -655,6 +610,7 @@ void StreamMachine::fail(std::string reason, SteadyTime now) {
   failure_clock_.reset();
   own_fault_until_.reset();
   not_before_ = now;
+  lanes_go_now(now, /*forget_failures=*/true);
 }
 
 // Nobody outside is to blame: the failure clock stands still until it is over.
@@ -689,7 +645,11 @@ Actions StreamMachine::release(SteadyTime now) {
 
 void StreamMachine::release_memory() {
   reload_.reset();
-  const bool in_use = phase_ == Phase::Sending || phase_ == Phase::Parking;
+  const bool in_use =
+      phase_ == Phase::Sending || phase_ == Phase::Parking || (run_ && run_->busy());
+  if (run_ && !in_use) {
+    for (const std::uint32_t lane : run_->active) run_->lanes[lane].request.records.runs.clear();
+  }
   if (head_ && head_->loaded && !in_use) {
     head_->records.runs.clear();
     head_->memory_bytes = 0;
@@ -726,8 +686,11 @@ Actions StreamMachine::reopen(SteadyTime now) {
 bool StreamMachine::closed() const { return closing_ && idle(); }
 
 std::optional<std::pair<Offset, Offset>> StreamMachine::in_doubt() const {
-  if (!in_doubt_ || in_doubt_->second < cursor_) return std::nullopt;
-  return std::pair(std::max(in_doubt_->first, cursor_), in_doubt_->second);
+  const std::optional<std::pair<Offset, Offset>> ahead = ahead_.range();
+  if (!in_doubt_ || in_doubt_->second < cursor_) return ahead;
+  const std::pair lost(std::max(in_doubt_->first, cursor_), in_doubt_->second);
+  if (!ahead) return lost;
+  return std::pair(std::min(lost.first, ahead->first), std::max(lost.second, ahead->second));
 }
 
 Actions StreamMachine::abandon(SteadyTime now) {

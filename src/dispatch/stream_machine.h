@@ -20,7 +20,9 @@
 #include "dispatch/delivery_settings.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal_entry.h"
+#include "dispatch/lanes.h"
 #include "dispatch/retry_policy.h"
+#include "dispatch/settled_ahead.h"
 #include "filters/filter.h"
 #include "recordlog/recordlog.h"
 
@@ -31,14 +33,15 @@ namespace sluice::dispatch {
 struct Actions {
   std::optional<JournalEntry> freeze;  // append, then frozen() when it is durable
   std::optional<JournalEntry> save;    // append, then saved()
-  // One attempt, within the settings' timeout; then sent(). Unchanged until then.
-  const connectors::RecordBatch* send = nullptr;
-  bool cancel = false;  // end the attempt under way early; sent() is still to come
-  // These records become dead letters and `behind` the stream's state, in one durable step; then
+  // One attempt each, within the settings' timeout; then sent(). Unchanged until then.
+  std::vector<const connectors::RecordBatch*> send;
+  bool cancel = false;  // end the attempts under way early; sent() is still to come
+  // These records become dead letters and the rest the stream's state, in one durable step; then
   // parked(). Unchanged until then.
   struct Park {
-    const connectors::RecordBatch* records = nullptr;
+    const connectors::RecordBatch* records = nullptr;  // null: none, only the state is kept
     JournalEntry behind;
+    SettledAhead ahead;
     std::string reason;
     std::optional<int> status;  // that the destination refused them with
   };
@@ -52,6 +55,11 @@ struct Actions {
 //
 // A refused batch is halved, each half a batch of its own, until the records that are refused alone
 // are known; those are parked.
+//
+// With delivery.parallel above 1 the batch at the head is a run: its requests go out by device (see
+// Run), and the cursor stays in front of it until all of them are settled. What is settled by then
+// is known (SettledAhead) whatever becomes of the run, but for a crash, which repeats what was not
+// kept with a dead letter.
 class StreamMachine {
  public:
   // What change() may change.
@@ -93,6 +101,7 @@ class StreamMachine {
     bool new_destination = false;        // `status` came about with another one
     Offset cursor;                       // where the stream began
     std::optional<JournalEntry> entry;   // how far it came
+    SettledAhead ahead = {};             // and beyond
     Offset end;                          // of the log
     std::optional<Offset> park_to = {};  // park_to() of the former process
   };
@@ -108,7 +117,9 @@ class StreamMachine {
   Actions saved(const Result<void>& result, SteadyTime now);
   // Conflict: the stream has as many dead letters as it may, which is an Error of the stream.
   Actions parked(const Result<void>& result, SteadyTime now);
-  Actions sent(const connectors::SendOutcome& outcome, SteadyTime now);
+  // `batch` is what Actions::send asked for.
+  Actions sent(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome,
+               SteadyTime now);
   Actions timer(SteadyTime now);
   // Conflict: not possible in this state, and nothing has changed.
   Result<Actions> command(Command command, SteadyTime now);
@@ -145,8 +156,8 @@ class StreamMachine {
   bool stopped() const;
   // After close(): nothing is under way any more.
   bool closed() const;
-  // First and last record that may have arrived although they are not settled: an answer was lost,
-  // or a process before may have sent them.
+  // First and last record that may have arrived although the cursor has not passed them: an answer
+  // was lost, a process before may have sent them, or they are settled ahead of it.
   std::optional<std::pair<Offset, Offset>> in_doubt() const;
   // A replay: everything before its end is settled.
   bool finished() const;
@@ -159,9 +170,9 @@ class StreamMachine {
   }
   const std::string& last_error() const { return unusable() ? settings_.unusable : last_error_; }
   std::optional<int> remote_status() const { return remote_status_; }
-  std::uint64_t delivered() const { return delivered_; }
+  std::uint64_t delivered() const { return delivered_ + ahead_.counts().delivered; }
   std::uint64_t dropped() const { return dropped_; }
-  std::uint64_t parked_count() const { return parked_; }
+  std::uint64_t parked_count() const { return parked_ + ahead_.counts().parked; }
   const Losses& losses() const { return losses_; }
   Offset cursor() const { return cursor_; }
   // What the next process is to be told of all this (Start).
@@ -206,9 +217,12 @@ class StreamMachine {
     const bool paused = status_ == catalog::StreamStatus::Paused;
     return (paused ? before_pause_ : status_) == catalog::StreamStatus::Error;
   }
-  bool sending() const { return head_ && phase_ == Phase::Sending; }
-  bool head_busy() const { return head_ && phase_ != Phase::Ready; }
-  bool idle() const { return !saving_ && !head_busy(); }
+  bool sending() const {
+    return head_ && (phase_ == Phase::Sending || (run_ && run_->any(Lane::Phase::Sending)));
+  }
+  bool head_busy() const { return head_ && (phase_ != Phase::Ready || (run_ && run_->busy())); }
+  bool idle() const { return !saving_ && !keeping_ahead_ && !head_busy(); }
+  bool fans_out() const { return settings_.delivery.parallel > 1 && !parking(); }
 
   void take_over(const JournalEntry& entry);
   void advance(SteadyTime now);
@@ -237,22 +251,56 @@ class StreamMachine {
 
   // The head's way out.
   bool head_waits(SteadyTime now) const;
+  void freeze_head();
   bool push_head(SteadyTime now);
   void attempt(SteadyTime now);
+  void describe(connectors::RecordBatch& records) const;
   void confirm(SteadyTime now);
   void confirm_up_to(std::uint32_t record, SteadyTime now);
   void succeeded(SteadyTime now);
   void pass_head(SteadyTime now);
+  void move_cursor(Offset to);
+  void drop_head();
   void split_head(std::uint32_t records);
   void note_delivered(std::uint32_t records);
+  void note_cut(std::uint32_t records, std::uint32_t batches);
+  void note_doubt(const connectors::RecordBatch& records, const connectors::SendOutcome& outcome);
+  void count_failure(SteadyTime now);
   void retry(const connectors::RetryLater& outcome, SteadyTime now);
   void rejected(const connectors::Rejected& outcome, int status, SteadyTime now);
   void refused_alone(const connectors::Rejected& outcome, int status, SteadyTime now);
   void misconfigured(const std::string& reason, SteadyTime now);
   void begin_parking();
   void park_head(std::string reason, std::optional<int> status);
+  void count_refused(SteadyTime now);
   bool age_out(SteadyTime now);
+  std::optional<SteadyTime> age_limit(WallTime newest, SteadyTime now) const;
   void note_age(SteadyTime now);
+
+  // The same for a run (stream_run.cc).
+  bool push_run(SteadyTime now);
+  bool push_lane(Lane& lane, SteadyTime now);
+  void attempt(Lane& lane, SteadyTime now);
+  bool age_out(Lane& lane, SteadyTime now);
+  void note_age(Lane& lane, SteadyTime now);
+  void settle(Lane& lane, std::uint32_t records, Settled how);
+  void pass_run(SteadyTime now);
+  void sent(Lane& lane, const connectors::SendOutcome& outcome, SteadyTime now);
+  void delivered(Lane& lane, std::uint32_t records, SteadyTime now);
+  void retry(Lane& lane, const connectors::RetryLater& outcome, SteadyTime now);
+  void misconfigured(Lane& lane, const std::string& reason, SteadyTime now);
+  void rejected(Lane& lane, const connectors::Rejected& outcome, int status, SteadyTime now);
+  void park_lane();
+  void parked(Lane& lane, const Result<void>& result, SteadyTime now);
+  void forget_misconfigured();
+  void lanes_go_now(SteadyTime now, bool forget_failures);
+  SteadyTime starts(const Lane& lane) const;
+  std::size_t turns() const;
+  std::optional<SteadyTime> next_start() const;
+  void wake_run(std::optional<SteadyTime>& at) const;
+  bool leave_settled_out();
+  void stop_before_settled();
+  void keep_ahead();
   void fail(std::string reason, SteadyTime now);
   void release_memory();
 
@@ -293,6 +341,9 @@ class StreamMachine {
   std::uint64_t dropped_ = 0;
   std::uint64_t parked_ = 0;
   Losses losses_;
+  SettledAhead ahead_;          // settled too
+  bool keeping_ahead_ = false;  // parked() is to come for that
+  bool ahead_kept_ = false;     // on the way out
   Offset start_;
   // What lies before it is dropped, once the attempt under way has ended.
   std::optional<Offset> drop_to_;
@@ -306,6 +357,7 @@ class StreamMachine {
 
   std::optional<Batch> head_;  // the batch that is sent next or now
   Phase phase_ = Phase::Ready;
+  std::optional<Run> run_;       // head_ is one, and was loaded once
   std::optional<Batch> reload_;  // head_'s records as they are read again, from load_at_ on
   Offset load_at_;
   Batch next_;  // gathers behind it

@@ -610,7 +610,7 @@ TEST(StreamMachine, ReleaseLeavesItsBytesToABatchThatIsBeingFrozen) {
   EXPECT_EQ(s.store(3), "freeze 0-2");
   s.lay(3);
   ASSERT_FALSE(s.machine->release(s.now).freeze.has_value());
-  EXPECT_NE(s.machine->frozen({}, s.now).send, nullptr) << "read again";
+  EXPECT_FALSE(s.machine->frozen({}, s.now).send.empty()) << "read again";
 }
 
 TEST(StreamMachineStop, AwaitsTheAttemptAndSavesTheCursor) {

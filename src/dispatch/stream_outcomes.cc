@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/assert.h"
 #include "dispatch/stream_machine.h"
+#include "dispatch/stream_parts.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -15,17 +15,10 @@ namespace {
 using catalog::StreamStatus;
 using std::chrono::milliseconds;
 
-// A batch that waits longer gives its bytes back and is read again.
-constexpr milliseconds kHoldWhileWaiting{1000};
-constexpr milliseconds kSaveAfter{100};
-constexpr int kTooLarge = 413;
 constexpr std::uint16_t kCutGrowsAfter = 100;  // batches delivered
 
-void count(std::uint16_t& counter) {
-  if (counter < std::numeric_limits<std::uint16_t>::max()) ++counter;
-}
+}  // namespace
 
-// How many of the batch's first records arrived although it was not delivered.
 std::uint32_t arrived(const connectors::Decision& decision) {
   if (const auto* later = std::get_if<connectors::RetryLater>(&decision)) {
     return later->first_failed;
@@ -34,21 +27,40 @@ std::uint32_t arrived(const connectors::Decision& decision) {
   return refused != nullptr ? refused->record.value_or(0) : 0;
 }
 
-}  // namespace
+std::string gone_for_good(const connectors::Gone& outcome) {
+  return fmt::format(
+      "the destination is gone for good: {}; bring it back and restart the stream, or delete the "
+      "stream",
+      outcome.reason);
+}
 
-Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime now) {
+std::string wrong_for_good(const std::string& reason) {
+  return fmt::format(
+      "the destination or the stream's settings for it are wrong: {}; mend the destination and "
+      "restart the stream, or change its settings",
+      reason);
+}
+
+std::string refused_for_good(Offset record, const connectors::Rejected& outcome) {
+  return fmt::format(
+      "the destination refuses the record at offset {}: {}; make it accept the record and restart "
+      "the stream, or skip the record",
+      record.value(), outcome.reason);
+}
+
+Actions StreamMachine::sent(const connectors::RecordBatch& batch,
+                            const connectors::SendOutcome& outcome, SteadyTime now) {
   SLUICE_ASSERT(sending());
+  if (run_) {
+    sent(run_->of(batch), outcome, now);
+    return finish(now);
+  }
+  SLUICE_ASSERT(&batch == &head_->records);
   phase_ = Phase::Ready;
   using namespace connectors;
   const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
   if (abandoned_ && !delivered) return finish(now);
-  // Where no connection came about nothing can have arrived.
-  const bool unknown = outcome.fault == Fault::Destination || outcome.remote_status == 0;
-  if (!delivered && !outcome.answered && unknown) {
-    const auto before = in_doubt().value_or(std::pair(head_->records.first, head_->records.last));
-    in_doubt_ = {std::min(before.first, head_->records.first),
-                 std::max(before.second, head_->records.last)};
-  }
+  note_doubt(batch, outcome);
   if (!delivered) confirm_up_to(arrived(outcome.decision), now);
   if (drop_to_ && !delivered) return finish(now);
   remote_status_ = outcome.remote_status;
@@ -68,15 +80,23 @@ Actions StreamMachine::sent(const connectors::SendOutcome& outcome, SteadyTime n
   } else if (wrong != nullptr) {
     misconfigured(wrong->reason, now);
   } else {
-    fail(fmt::format("the destination is gone for good: {}; bring it back and restart the stream, "
-                     "or delete the stream",
-                     std::get<Gone>(outcome.decision).reason),
-         now);
+    fail(gone_for_good(std::get<Gone>(outcome.decision)), now);
   }
   if (!delivered && status_ == StreamStatus::Running) {
     outcome.fault == Fault::Us ? failure_clock_.hold(now) : failure_clock_.go_on(now);
   }
   return finish(now);
+}
+
+void StreamMachine::note_doubt(const connectors::RecordBatch& records,
+                               const connectors::SendOutcome& outcome) {
+  // Where no connection came about nothing can have arrived.
+  const bool unknown = outcome.fault == Fault::Destination || outcome.remote_status == 0;
+  const bool delivered = std::holds_alternative<connectors::Delivered>(outcome.decision);
+  if (delivered || outcome.answered || !unknown) return;
+  if (!in_doubt_ || in_doubt_->second < cursor_) in_doubt_ = {records.first, records.last};
+  in_doubt_ = {std::min(in_doubt_->first, records.first),
+               std::max(in_doubt_->second, records.last)};
 }
 
 // ---- Delivered, or in part ---------------------------------------------------------------------
@@ -95,7 +115,7 @@ void StreamMachine::confirm_up_to(std::uint32_t record, SteadyTime now) {
   previous_ = offset_of(head_->records, record - 1);
   // What was passed over behind it is looked at again should the filters change before the rest is
   // frozen.
-  cursor_ = next(*previous_);
+  move_cursor(next(*previous_));
   narrow(*head_, record, head_->records.records);
   head_->must_freeze = true;
   succeeded(now);
@@ -117,9 +137,15 @@ void StreamMachine::note_delivered(std::uint32_t records) {
   const connectors::FirstStored first = connectors::first_stored(head_->records.runs, records);
   if (first.usage_s != 0) delivered_stored_.usage_s = first.usage_s;
   if (first.event_s != 0) delivered_stored_.event_s = first.event_s;
+  note_cut(records, 1);
+}
+
+// So many batches were delivered, of so many records at most.
+void StreamMachine::note_cut(std::uint32_t records, std::uint32_t batches) {
   if (counts_.cut_records == 0) return;
   counts_.cut_records = std::max(counts_.cut_records, records);
-  if (++counts_.cut_delivered >= kCutGrowsAfter) {
+  counts_.cut_delivered = static_cast<std::uint16_t>(counts_.cut_delivered + batches);
+  if (counts_.cut_delivered >= kCutGrowsAfter) {
     counts_.cut_records *= 2;
     counts_.cut_delivered = 0;
   }
@@ -130,10 +156,11 @@ void StreamMachine::note_delivered(std::uint32_t records) {
 
 // Whatever became of it: the next batch's turn.
 void StreamMachine::pass_head(SteadyTime now) {
-  cursor_ = next(head_->records.last);
+  move_cursor(next(head_->records.last));
   previous_ = head_->records.last;
   losses_.add(head_->inside);
   head_.reset();
+  run_.reset();
   while (!parts_.empty() && parts_.back() < cursor_) parts_.pop_back();
   if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
   oldest_stored_.reset();
@@ -144,9 +171,7 @@ void StreamMachine::pass_head(SteadyTime now) {
 // ---- To be tried again -------------------------------------------------------------------------
 
 void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now) {
-  ++failures_;
-  failure_clock_.start(now);
-  if (status_ != StreamStatus::Running) failure_clock_.hold(now);
+  count_failure(now);
   const Milliseconds wait = retry_wait(settings_.delivery,
                                        {.failures_in_a_row = failures_,
                                         .answered_took = answered_took_,
@@ -167,16 +192,19 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
   }
 }
 
+void StreamMachine::count_failure(SteadyTime now) {
+  ++failures_;
+  failure_clock_.start(now);
+  if (status_ != StreamStatus::Running) failure_clock_.hold(now);
+}
+
 void StreamMachine::misconfigured(const std::string& reason, SteadyTime now) {
-  count(counts_.misconfigured);
+  count_one(counts_.misconfigured);
   sooner(save_due_, now + kSaveAfter);
   if (counts_.misconfigured < settings_.delivery.misconfigured_in_a_row) {
     return retry({reason, {}, 0}, now);
   }
-  fail(fmt::format("the destination or the stream's settings for it are wrong: {}; mend the "
-                   "destination and restart the stream, or change its settings",
-                   reason),
-       now);
+  fail(wrong_for_good(reason), now);
 }
 
 // ---- Refused -----------------------------------------------------------------------------------
@@ -208,11 +236,7 @@ void StreamMachine::split_head(std::uint32_t records) {
 
 void StreamMachine::refused_alone(const connectors::Rejected& outcome, int status, SteadyTime now) {
   if (settings_.delivery.halt_on_rejected) {
-    fail(fmt::format("the destination refuses the record at offset {}: {}; make it accept the "
-                     "record and restart the stream, or skip the record",
-                     head_->records.first.value(), outcome.reason),
-         now);
-    return;
+    return fail(refused_for_good(head_->records.first, outcome), now);
   }
   refused_ = true;
   park_head(outcome.reason, status);
@@ -241,8 +265,7 @@ Result<Actions> StreamMachine::skip(Offset to, bool park, SteadyTime now) {
 
 // From the cursor on, whatever was cut for sending.
 void StreamMachine::begin_parking() {
-  head_.reset();
-  parts_.clear();
+  drop_head();
   reload_.reset();
   forget_gathered();
 }
@@ -255,12 +278,26 @@ void StreamMachine::park_head(std::string reason, std::optional<int> status) {
   behind.parked += head_->records.records;
   behind.aged_out += head_->inside.aged_out;
   behind.damaged += head_->inside.damaged;
-  if (refused_) count(behind.rejected_in_a_row);
-  actions_.park = Actions::Park{&head_->records, behind, std::move(reason), status};
+  if (refused_) count_one(behind.rejected_in_a_row);
+  SettledAhead ahead = ahead_;
+  const SettledAhead::Counts passed = ahead.pass(behind.cursor);
+  behind.delivered += passed.delivered;
+  behind.parked += passed.parked;
+  behind.aged_out += passed.aged_out;
+  actions_.park =
+      Actions::Park{&head_->records, behind, std::move(ahead), std::move(reason), status};
 }
 
 Actions StreamMachine::parked(const Result<void>& result, SteadyTime now) {
-  SLUICE_ASSERT(head_ && phase_ == Phase::Parking);
+  if (std::exchange(keeping_ahead_, false)) return finish(now);
+  SLUICE_ASSERT(head_);
+  if (run_) {
+    Lane* const lane = run_->in(Lane::Phase::Parking);
+    SLUICE_ASSERT(lane != nullptr);
+    parked(*lane, result, now);
+    return finish(now);
+  }
+  SLUICE_ASSERT(phase_ == Phase::Parking);
   phase_ = Phase::Ready;
   const bool refused = std::exchange(refused_, false);
   if (!result && drop_to_) return finish(now);  // Disabled meanwhile: they are dropped
@@ -277,28 +314,35 @@ Actions StreamMachine::parked(const Result<void>& result, SteadyTime now) {
   parked_ += head_->records.records;
   pass_head(now);
   not_before_ = now;
-  if (refused) {
-    count(counts_.rejected);
-    const std::uint32_t limit = settings_.delivery.rejected_in_a_row;
-    if (limit != 0 && counts_.rejected >= limit && !drop_to_) {
-      fail(fmt::format("the destination refused {} records in a row, each by itself; they are kept "
-                       "as dead letters: make it accept such records, restart the stream and "
-                       "redrive them",
-                       counts_.rejected),
-           now);
-    }
-  }
+  if (refused) count_refused(now);
   return finish(now);
+}
+
+void StreamMachine::count_refused(SteadyTime now) {
+  count_one(counts_.rejected);
+  const std::uint32_t limit = settings_.delivery.rejected_in_a_row;
+  if (limit == 0 || counts_.rejected < limit || drop_to_) return;
+  fail(fmt::format("the destination refused {} records in a row, each by itself; they are kept "
+                   "as dead letters: make it accept such records, restart the stream and "
+                   "redrive them",
+                   counts_.rejected),
+       now);
 }
 
 // ---- Too old -----------------------------------------------------------------------------------
 
 void StreamMachine::note_age(SteadyTime now) {
   ages_out_at_.reset();
-  if (!settings_.delivery.max_age || !head_ || !head_->newest) return;
-  const std::int64_t from_ms = std::max(head_->newest->ms, options_.created.ms);
+  if (!head_ || !head_->newest) return;
+  ages_out_at_ = age_limit(*head_->newest, now);
+}
+
+// When a batch with that newest record ages out; nullopt: never.
+std::optional<SteadyTime> StreamMachine::age_limit(WallTime newest, SteadyTime now) const {
+  if (!settings_.delivery.max_age) return std::nullopt;
+  const std::int64_t from_ms = std::max(newest.ms, options_.created.ms);
   const std::int64_t age_ms = options_.wall().ms - from_ms;
-  ages_out_at_ = now + *settings_.delivery.max_age - milliseconds(age_ms);
+  return now + *settings_.delivery.max_age - milliseconds(age_ms);
 }
 
 // True: the head was given up.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -63,7 +64,7 @@ class Script {
   std::string save_failed() { return did(machine->saved(Error{ErrorCode::Io, "disk full"}, now)); }
   std::string sent(connectors::Decision decision, int status = 200, bool answered = true,
                    Fault fault = Fault::Destination) {
-    return did(machine->sent({std::move(decision), status, answered, fault}, now));
+    return did(machine->sent(*sending, {std::move(decision), status, answered, fault}, now));
   }
   std::string parked(Result<void> result = {}) { return did(machine->parked(result, now)); }
   std::string skip(std::uint64_t to, bool park) {
@@ -104,6 +105,23 @@ class Script {
     log.store(kOrganisation, Kind::Event, records);
     return machine ? did(machine->records_ready(log.end(kOrganisation), now)) : "";
   }
+  // Records of these devices.
+  std::string store_devices(std::string_view devices) {
+    std::vector<std::string> records;
+    for (const char device : devices) records.push_back(std::string("@") + device + "xxxxxxxx");
+    log.store(kOrganisation, Kind::Event, records);
+    return machine ? did(machine->records_ready(log.end(kOrganisation), now)) : "";
+  }
+  // The request that begins with that record has ended.
+  std::string answer(std::uint64_t first, connectors::Decision decision, int status = 200,
+                     bool answered = true, Fault fault = Fault::Destination) {
+    const connectors::RecordBatch& batch = *under_way.extract(first).mapped();
+    return did(machine->sent(batch, {std::move(decision), status, answered, fault}, now));
+  }
+  std::string delivered(std::uint64_t first) { return answer(first, connectors::Delivered{}); }
+  std::string failed(std::uint64_t first) {
+    return answer(first, connectors::RetryLater{"503", {}, 0}, 503);
+  }
   std::string sent_records() const {
     std::string types;
     for (const connectors::RecordRun& run : sending->runs) {
@@ -128,7 +146,8 @@ class Script {
   std::optional<JournalEntry> freezing;
   std::optional<JournalEntry> saving;
   std::optional<Actions::Park> parking;
-  const connectors::RecordBatch* sending = nullptr;
+  const connectors::RecordBatch* sending = nullptr;                   // the one that began last
+  std::map<std::uint64_t, const connectors::RecordBatch*> under_way;  // by their first records
 
  private:
   static void join(std::string& all, const std::string& more) {
@@ -165,11 +184,14 @@ class Script {
     }
     if (actions.park) {
       parking = actions.park;
-      join(all, fmt::format("park {}-{}", parking->records->first.value(),
-                            parking->records->last.value()));
+      const connectors::RecordBatch* records = parking->records;
+      join(all, records == nullptr
+                    ? "keep"
+                    : fmt::format("park {}-{}", records->first.value(), records->last.value()));
     }
-    if (actions.send != nullptr) {
-      sending = actions.send;
+    for (const connectors::RecordBatch* batch : actions.send) {
+      sending = batch;
+      under_way[batch->first.value()] = batch;
       join(all, fmt::format("send {} #{}", sending->webhook_id, sending->attempt));
       std::uint32_t records = 0;
       std::uint64_t bytes = 0;

@@ -21,6 +21,9 @@ std::uint32_t render_revision(const catalog::Stream& row) {
   return (kFormatters << 24) + row.render_revision;
 }
 
+// A run's requests are others than batches: an id must not stand for one of each.
+constexpr std::uint32_t kFansOut = 1u << 23;
+
 // Throws what nlohmann/json throws.
 StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_connector,
                       const connectors::ConnectorContext& context) {
@@ -54,11 +57,14 @@ StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_conn
   setup.settings.filter = std::get<std::shared_ptr<const filters::Filter>>(compiled);
   setup.settings.delivery = *delivery;
   setup.settings.limits = descriptor->limits(destination.at("credentials"));
-  setup.connector = descriptor->create({.organisation = row.organisation,
-                                        .stream = row.id,
-                                        .settings = destination,
-                                        .success_200_only = delivery->success_200_only},
-                                       context);
+  setup.make_connector = [=, organisation = row.organisation, stream = row.id, context = &context,
+                          success_200_only = delivery->success_200_only] {
+    return descriptor->create({.organisation = organisation,
+                               .stream = stream,
+                               .settings = destination,
+                               .success_200_only = success_200_only},
+                              *context);
+  };
   return setup;
 }
 
@@ -87,6 +93,7 @@ StreamSetup set_up(const catalog::Stream& row, const FindConnector& find_connect
   }
   setup.settings.filter_revision = row.filter_revision;
   setup.settings.render_revision = render_revision(row);
+  if (setup.settings.delivery.parallel > 1) setup.settings.render_revision |= kFansOut;
   setup.settings.settings_revision = row.settings_revision;
   return setup;
 }

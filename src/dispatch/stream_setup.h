@@ -17,7 +17,8 @@ using FindConnector = std::function<const connectors::ConnectorDescriptor*(std::
 
 struct StreamSetup {
   StreamMachine::Settings settings;
-  std::unique_ptr<connectors::Connector> connector;  // null if `settings.unusable`
+  // One for each request at a time. Empty if `settings.unusable`; what `context` names outlives it.
+  std::function<std::unique_ptr<connectors::Connector>()> make_connector;
 };
 
 // Whatever is wrong with the row becomes the stream's own error.

@@ -167,9 +167,9 @@ class Simulation {
       saving_ = true;
       journal_.append(*actions.save, false);
     }
-    if (actions.send != nullptr) {
+    for (const connectors::RecordBatch* batch : actions.send) {
       ASSERT_EQ(sending_, nullptr);
-      sending_ = actions.send;
+      sending_ = batch;
       check_begin(*sending_);
     }
   }
@@ -218,7 +218,7 @@ class Simulation {
       settled_in_this_life_ = next(last);
     }
     sending_ = nullptr;
-    take(machine_->sent(outcome, now_));
+    take(machine_->sent(batch, outcome, now_));
   }
 
   void store() {

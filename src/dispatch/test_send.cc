@@ -47,7 +47,7 @@ Awaitable<Result<Attempt>> send_test(catalog::Stream stream, Kind kind, std::str
                                      FindConnector find_connector,
                                      connectors::ConnectorContext context) {
   const StreamSetup setup = set_up(stream, find_connector, context);
-  if (setup.connector == nullptr) {
+  if (!setup.make_connector) {
     co_return Error{ErrorCode::Conflict, setup.settings.unusable};
   }
   const WallTime time = context.clock.now();
@@ -61,8 +61,9 @@ Awaitable<Result<Attempt>> send_test(catalog::Stream stream, Kind kind, std::str
   batch.runs.push_back({chunk_of(std::move(record), kind, stream.organisation, time), 0, 1});
 
   const SteadyTime begun = context.clock.steady();
+  const std::unique_ptr<connectors::Connector> connector = setup.make_connector();
   const connectors::SendOutcome outcome =
-      co_await setup.connector->send(batch, begun + setup.settings.delivery.timeout);
+      co_await connector->send(batch, begun + setup.settings.delivery.timeout);
   const auto latency =
       std::chrono::duration_cast<std::chrono::microseconds>(context.clock.steady() - begun);
   co_return attempt_of(batch, outcome, time, latency);

@@ -17,6 +17,8 @@ KindSet choose_kinds(World& world) {
   return {world.one_in(2) ? Kind::Usage : Kind::Event};
 }
 
+constexpr std::uint32_t kFansOut = 1u << 23;
+
 std::string body_of(const connectors::RecordBatch& batch, std::uint32_t render_revision) {
   std::string body = fmt::format("{}:", render_revision);
   for (const connectors::RecordRun& run : batch.runs) body.append(run.joined()) += ',';
@@ -36,6 +38,7 @@ Stream::Stream(World& world, StreamId id, std::size_t ledger)
   if (world.one_in(2)) first.want = {{0, 1, 2}, world.one_in(2)};
   if (world.one_in(3)) poison_ = static_cast<std::int64_t>(world.below(6));
   if (world.one_in(4)) first.delivery.rejected_in_a_row = 0;
+  if (world.one_in(2)) first.delivery.parallel = static_cast<std::uint32_t>(2 + world.below(7));
   settings_[0] = first;
 }
 
@@ -51,6 +54,7 @@ std::unique_ptr<Stream> Stream::replay_of(const Stream& stream, ReplayId id) {
   Settings settings = stream.applied();
   settings.delivery.error_after = std::chrono::hours(24 * 365);
   settings.delivery.rejected_in_a_row = 0;
+  settings.delivery.parallel = 1;
   settings.destination_revision = 0;
   replay->settings_ = {{0, settings}};
   replay->state_.start = replay->range_->from;
@@ -73,7 +77,7 @@ void Stream::close() {
 // What the catalog's one transaction does: the other is closed, the new one stands at its cursor.
 std::unique_ptr<Stream> Stream::successor(StreamId id) {
   if (!closing_ || !machine_->closed()) return nullptr;
-  require(sending_ == nullptr && !parking_, "it hands over what is still on its way");
+  require(sending_.empty() && !parking_, "it hands over what is still on its way");
   const Offset cursor = machine_->cursor();
   if (world_.one_in(3)) {  // it does not come about
     closing_ = false;
@@ -82,9 +86,11 @@ std::unique_ptr<Stream> Stream::successor(StreamId id) {
   }
   require(missing_.empty() || *missing_.begin() >= cursor, "it hands over what it never delivered");
   const auto doubt = machine_->in_doubt();
-  for (auto it = unheard_.lower_bound(cursor); it != unheard_.end(); ++it) {
-    require(doubt && doubt->first <= *it && *it <= doubt->second,
-            "what may have arrived is not in doubt");
+  for (const std::set<Offset>* arrived : {&unheard_, &heard_}) {
+    for (auto it = arrived->lower_bound(cursor); it != arrived->end(); ++it) {
+      require(doubt && doubt->first <= *it && *it <= doubt->second,
+              "what may have arrived is not in doubt");
+    }
   }
   auto next = std::make_unique<Stream>(world_, id, ledger_);
   next->kinds_ = kinds_;
@@ -100,8 +106,9 @@ std::unique_ptr<Stream> Stream::successor(StreamId id) {
 
 void Stream::require(bool holds, std::string_view promise) const {
   if (holds) return;
-  throw Violation(fmt::format("stream {}: {}{}", id_.value(), promise,
-                              sending_ ? " (" + sending_->webhook_id + ")" : ""));
+  throw Violation(
+      fmt::format("stream {}: {}{}", id_.value(), promise,
+                  sending_.empty() ? "" : " (" + sending_.back().batch->webhook_id + ")"));
 }
 
 bool Stream::wanted(const Record& record) const {
@@ -122,7 +129,8 @@ dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revisio
           .limits = settings.limits,
           .filter = std::get<std::shared_ptr<const filters::Filter>>(compiled),
           .filter_revision = settings.filter_revision,
-          .render_revision = settings.render_revision,
+          .render_revision = settings.render_revision +
+                             (settings.delivery.parallel > 1 ? kFansOut : 0),  // as set_up()
           .settings_revision = revision,
           .unusable = ""};
 }
@@ -154,6 +162,7 @@ void Stream::begin() {
           .new_destination = settings.destination_revision > state_.applied_revision,
           .cursor = state_.start,
           .entry = dispatch::further(world_.journal->recovered(journal_key()), parked_state_),
+          .ahead = parked_ahead_,
           .end = told_end_,
           .park_to = state_.park_to});
   heard_revision_ = revision;
@@ -165,8 +174,11 @@ void Stream::begin() {
 }
 
 void Stream::end() {
-  if (sending_ != nullptr && world_.one_in(2)) receive(*sending_);
-  sending_ = nullptr;
+  for (const Sending& sending : sending_) {
+    if (world_.one_in(2)) receive(sending);
+  }
+  sending_.clear();
+  heard_.clear();
   if (parking_ && world_.one_in(2)) store_letters();
   parking_.reset();
   closing_ = false;
@@ -185,14 +197,20 @@ void Stream::take(dispatch::Actions actions, Offset floor) {
   if (actions.freeze) writing_.push_back({*actions.freeze, true});
   if (actions.save) writing_.push_back({*actions.save, false});
   if (actions.park) {
-    require(!parking_ && sending_ == nullptr, "it parks what is still on its way");
+    require(!parking_, "it parks twice at a time");
     parking_ = std::move(actions.park);
+    for (const Sending& sending : sending_) {
+      require(sending.batch != parking_->records, "it parks what is still on its way");
+    }
   }
-  if (actions.send == nullptr) return;
-  require(sending_ == nullptr, "two attempts at a time");
-  sending_ = actions.send;
-  sending_body_ = body_of(*sending_, applied().render_revision);
-  check_attempt(*sending_);
+  for (const connectors::RecordBatch* batch : actions.send) {
+    for (const Sending& other : sending_) {
+      require(device_of(*other.batch) != device_of(*batch), "two requests of a device at a time");
+    }
+    sending_.push_back({batch, body_of(*batch, applied().render_revision)});
+    require(sending_.size() <= applied().delivery.parallel, "too many attempts at a time");
+    check_attempt(*batch);
+  }
 }
 
 // Under other filters: what lies before `floor` was passed over under those before.
@@ -202,7 +220,8 @@ void Stream::expect_anew(Offset floor) {
   const Offset from = std::max(floor, machine_->start());
   for (auto it = ledger().by_offset.lower_bound(from); it != ledger().by_offset.end(); ++it) {
     const Record& record = ledger().records[it->second];
-    if (record.acknowledged && wanted(record) && !delivered_.contains(it->first)) {
+    if (record.acknowledged && wanted(record) && !delivered_.contains(it->first) &&
+        !parked_.contains(it->first)) {
       missing_.insert(it->first);
     }
   }
@@ -251,33 +270,35 @@ void Stream::hear_of_journal() {
 }
 
 void Stream::answer(bool honest) {
-  if (sending_ == nullptr) return;
+  if (sending_.empty()) return;
   using namespace connectors;
-  if (poisoned(*sending_)) return refuse();
+  const Sending sending = std::move(sending_[world_.below(sending_.size())]);
+  std::erase_if(sending_, [&](const Sending& each) { return each.batch == sending.batch; });
+  const RecordBatch& batch = *sending.batch;
+  if (poisoned(batch)) return refuse(batch);
   std::uint64_t dice = honest ? 0 : world_.below(13);
   if (is_replay() && (dice == 10 || dice == 11)) dice = 7;  // its runner makes them so
-  if (dice <= 6 || dice == 12) receive(*sending_);
+  if (dice <= 6 || dice == 12) receive(sending);
   SendOutcome outcome{Delivered{}, 200, true};
   if (dice == 6) {
     outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
-    for (std::uint32_t i = 0; i < sending_->records; ++i) {
-      unheard_.insert(dispatch::offset_of(*sending_, i));
+    for (std::uint32_t i = 0; i < batch.records; ++i) {
+      unheard_.insert(dispatch::offset_of(batch, i));
     }
   }
   if (dice == 7) outcome = {RetryLater{"503", Milliseconds(world_.below(9000)), 0}, 503, true};
   if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
-  if (dice == 9) return refuse();
+  if (dice == 9) return refuse(batch);
   if (dice == 10) outcome = {Misconfigured{"401"}, 401, true};
   if (dice == 11) outcome = {Gone{"410"}, 410, true};
   Offset floor = machine_->cursor();
-  if (dice <= 5) floor = acknowledge(*sending_, sending_->records);
+  if (dice <= 5) floor = acknowledge(batch, batch.records);
   if (dice == 12) {
-    const auto taken = static_cast<std::uint32_t>(world_.below(sending_->records));
+    const auto taken = static_cast<std::uint32_t>(world_.below(batch.records));
     outcome = {RetryLater{"took a part", {}, taken}, 200, true};
-    floor = std::max(floor, acknowledge(*sending_, taken));
+    floor = std::max(floor, acknowledge(batch, taken));
   }
-  sending_ = nullptr;
-  take(machine_->sent(outcome, now()), floor);
+  take(machine_->sent(batch, outcome, now()), floor);
 }
 
 bool Stream::poisoned(const connectors::RecordBatch& batch) const {
@@ -292,21 +313,20 @@ bool Stream::poisoned(const connectors::RecordBatch& batch) const {
 }
 
 // All of it, or the first bad record by name.
-void Stream::refuse() {
+void Stream::refuse(const connectors::RecordBatch& batch) {
   connectors::Rejected refused{"no", {}};
   Offset floor = machine_->cursor();
   if (world_.one_in(3)) {
     std::uint32_t taken = 0;
-    for (const connectors::RecordRun& run : sending_->runs) {
+    for (const connectors::RecordRun& run : batch.runs) {
       for (std::uint32_t i = run.begin; i < run.end && !refused.record; ++i, ++taken) {
         const auto number = static_cast<std::size_t>(run.chunk->columns[i].id);
         if (is_poison(ledger().records[number])) refused.record = taken;
       }
     }
-    if (refused.record) floor = std::max(floor, acknowledge(*sending_, *refused.record));
+    if (refused.record) floor = std::max(floor, acknowledge(batch, *refused.record));
   }
-  sending_ = nullptr;
-  take(machine_->sent({refused, world_.one_in(3) ? 413 : 400, true}, now()), floor);
+  take(machine_->sent(batch, {refused, world_.one_in(3) ? 413 : 400, true}, now()), floor);
 }
 
 // What the dead letters' one transaction does.
@@ -314,6 +334,7 @@ void Stream::store_letters() {
   for (const connectors::RecordRun& run : parking_->records->runs) {
     for (std::uint32_t i = run.begin; i < run.end; ++i) {
       const Offset offset = check_record(run, i);
+      require(!heard_.contains(offset), "it parks what is settled");
       parked_.insert(offset);
       missing_.erase(offset);
     }
@@ -321,6 +342,7 @@ void Stream::store_letters() {
   require(!parked_state_ || parked_state_->cursor <= parking_->behind.cursor,
           "the dead letters' state goes back");
   parked_state_ = parking_->behind;
+  parked_ahead_ = parking_->ahead;
   confirmed_ = std::max(confirmed_, parked_state_->cursor);
 }
 
@@ -333,7 +355,8 @@ void Stream::hear_of_parking(bool honest) {
     result = Error{full ? ErrorCode::Conflict : ErrorCode::Io, "injected"};
   } else {
     store_letters();
-    floor = settled_in_this_life_ = next(parking_->records->last);
+    settle(*parking_->records, parking_->records->records);
+    floor = std::max(floor, parking_->behind.cursor);
   }
   parking_.reset();
   take(machine_->parked(result, now()), floor);
@@ -397,7 +420,7 @@ void Stream::change_settings() {
   const std::uint32_t revision = settings_.rbegin()->first + 1;
   Settings settings = settings_.rbegin()->second;
   settings_changed_ = true;
-  switch (world_.below(4)) {
+  switch (world_.below(5)) {
     case 0: {
       settings.want = {{}, world_.one_in(2)};
       for (std::uint64_t i = world_.below(4); i > 0; --i) {
@@ -414,6 +437,10 @@ void Stream::change_settings() {
     case 3:
       if (world_.one_in(2)) ++settings.render_revision;  // else a secret
       settings.destination_revision = revision;
+      break;
+    case 4:
+      settings.delivery.parallel =
+          static_cast<std::uint32_t>(world_.one_in(2) ? 1 : 2 + world_.below(7));
       break;
   }
   settings_[revision] = settings;
@@ -449,7 +476,7 @@ bool Stream::settle_down() {
     write_journal();
   } else if (!written_.empty()) {
     hear_of_journal();
-  } else if (sending_ != nullptr) {
+  } else if (!sending_.empty()) {
     answer(true);
   } else if (parking_) {
     hear_of_parking(true);
@@ -497,26 +524,48 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
           "the id says something else");
   std::optional<Offset> last;
   std::uint32_t records = 0;
-  auto due = missing_.begin();
   for (const connectors::RecordRun& run : batch.runs) {
     for (std::uint32_t i = run.begin; i < run.end; ++i, ++records) {
       const Offset offset = check_record(run, i);
       require(last ? offset > *last : offset == batch.first, "records out of order");
       last = offset;
-      require(due == missing_.end() || *due >= offset, "it overtakes a record");
-      if (due != missing_.end() && *due == offset) ++due;
+      require(!heard_.contains(offset), "this was settled already");
+      require(!parked_.contains(offset), "a dead letter is sent");
     }
   }
   require(last == batch.last && records == batch.records, "the batch is not what it says");
   require(records <= applied().limits.records_max, "the batch is too large");
+  check_order(batch);
 
   std::optional<Offset> before;
   for (const std::set<Offset>* settled : {&delivered_, &parked_}) {
-    const auto at = settled->lower_bound(batch.first);
+    const auto at = settled->lower_bound(machine_->cursor());
     if (at != settled->begin()) before = std::max(before, std::optional(*std::prev(at)));
   }
   const bool exact = !settings_changed_ && !was_disabled_;
   require(exact ? batch.previous == before : batch.previous <= before, "wrong X-Sluice-Previous");
+}
+
+// No record is overtaken by one of its device or, with one request at a time, of any.
+void Stream::check_order(const connectors::RecordBatch& batch) {
+  const bool by_device = applied().delivery.parallel > 1;
+  const std::int64_t device = device_of(batch);
+  std::set<Offset> sent;
+  for (std::uint32_t i = 0; i < batch.records; ++i) {
+    sent.insert(dispatch::offset_of(batch, i));
+    const Record& record = ledger().records[ledger().by_offset.at(*sent.rbegin())];
+    require(!by_device || record.endpoint_id == device, "a request of two devices");
+  }
+  for (auto due = missing_.begin(); due != missing_.end() && *due < batch.last; ++due) {
+    const Record& record = ledger().records[ledger().by_offset.at(*due)];
+    const bool concerned = !by_device || record.endpoint_id == device;
+    require(!concerned || sent.contains(*due), "it overtakes a record");
+  }
+}
+
+std::int64_t Stream::device_of(const connectors::RecordBatch& batch) const {
+  const connectors::RecordRun& run = batch.runs.front();
+  return run.chunk->columns[run.begin].endpoint_id;
 }
 
 // The record is one that the log was given, byte for byte, and is on stable storage.
@@ -537,24 +586,34 @@ Offset Stream::check_record(const connectors::RecordRun& run, std::uint32_t inde
   return offset;
 }
 
-void Stream::receive(const connectors::RecordBatch& batch) {
-  const auto [known, is_new] = bodies_.emplace(batch.webhook_id, sending_body_);
-  require(is_new || known->second == sending_body_, "one id stands for two bodies");
+void Stream::receive(const Sending& sending) {
+  const auto [known, is_new] = bodies_.emplace(sending.batch->webhook_id, sending.body);
+  require(is_new || known->second == sending.body, "one id stands for two bodies");
 }
 
 // The first `records` of it; returns how far that confirms the stream.
 Offset Stream::acknowledge(const connectors::RecordBatch& batch, std::uint32_t records) {
+  const std::uint32_t given = records;
   for (const connectors::RecordRun& run : batch.runs) {
     for (std::uint32_t i = run.begin; i < run.end && records > 0; ++i, --records) {
       const Offset offset = plus(run.chunk->first, i);
       require(!is_poison(ledger().records[static_cast<std::size_t>(run.chunk->columns[i].id)]),
               "the simulator took a poisoned record");
       delivered_.insert(offset);
-      missing_.erase(offset);
-      settled_in_this_life_ = next(offset);
     }
   }
-  return settled_in_this_life_;
+  return settle(batch, given);
+}
+
+// Returns how far that takes the stream: one request of a run takes it nowhere by itself.
+Offset Stream::settle(const connectors::RecordBatch& batch, std::uint32_t records) {
+  for (std::uint32_t i = 0; i < records; ++i) {
+    const Offset offset = dispatch::offset_of(batch, i);
+    missing_.erase(offset);
+    heard_.insert(offset);
+    if (applied().delivery.parallel == 1) settled_in_this_life_ = next(offset);
+  }
+  return applied().delivery.parallel == 1 ? settled_in_this_life_ : machine_->cursor();
 }
 
 }  // namespace sluice::simulator

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "dispatch/stream_machine.h"
 #include "simulator/world.h"
@@ -34,7 +35,7 @@ class Stream {
   void read();
   void write_journal();
   void hear_of_journal();
-  void answer(bool honest);
+  void answer(bool honest);  // one of the requests under way
   void hear_of_parking(bool honest);
   void skip();
   void pass_time();
@@ -99,12 +100,19 @@ class Stream {
   void command(dispatch::Command command);
 
   void check_attempt(const connectors::RecordBatch& batch);
+  void check_order(const connectors::RecordBatch& batch);
   Offset check_record(const connectors::RecordRun& run, std::uint32_t index);
-  void receive(const connectors::RecordBatch& batch);
+  struct Sending {
+    const connectors::RecordBatch* batch;
+    std::string body;
+  };
+  void receive(const Sending& sending);
   Offset acknowledge(const connectors::RecordBatch& batch, std::uint32_t records);
+  Offset settle(const connectors::RecordBatch& batch, std::uint32_t records);
   bool is_poison(const Record& record) const { return record.endpoint_id == poison_; }
   bool poisoned(const connectors::RecordBatch& batch) const;
-  void refuse();
+  void refuse(const connectors::RecordBatch& batch);
+  std::int64_t device_of(const connectors::RecordBatch& batch) const;
   void store_letters();
   void require(bool holds, std::string_view promise) const;
 
@@ -124,8 +132,7 @@ class Stream {
   Offset told_end_;
   std::deque<Writing> writing_;  // on its way to the journal
   std::deque<Written> written_;  // on its way back
-  const connectors::RecordBatch* sending_ = nullptr;
-  std::string sending_body_;
+  std::vector<Sending> sending_;
   std::optional<dispatch::Actions::Park> parking_;  // on its way to the dead letters
   Offset settled_in_this_life_;
 
@@ -135,9 +142,11 @@ class Stream {
   std::set<Offset> delivered_;  // and known to be
   std::set<Offset> parked_;     // stored as dead letters
   std::optional<dispatch::JournalEntry> parked_state_;  // with them
+  dispatch::SettledAhead parked_ahead_;                 // likewise
   std::optional<std::int64_t> poison_;         // endpoint whose records the destination refuses
   std::map<std::string, std::string> bodies_;  // by webhook-id
   bool closing_ = false;
+  std::set<Offset> heard_;    // settled in this life
   std::set<Offset> unheard_;  // arrived in this life, without the stream hearing so
   bool settings_changed_ = false;
   bool was_disabled_ = false;

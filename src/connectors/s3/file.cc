@@ -33,7 +33,7 @@ std::string key_of(const Config& config, const RecordBatch& batch, Kind kind,
   if (batch.replay) key += fmt::format("_r{}", batch.replay->value());
   if (batch.test) {
     key += "_test";
-  } else if (first.stored_s == last_s) {
+  } else if (first.stored_s == last_s || batch.beside_others) {
     key += fmt::format("_{}", first.offset.value());
   }
   key += config.format == Format::Csv ? ".csv" : ".ndjson";

@@ -120,6 +120,9 @@ TEST(S3Key, TheLastOnesNameAgainGetsTheFirstOffset) {
   batch.delivered_stored = {.usage_s = kStored_s, .event_s = kStored_s - 1};
   EXPECT_EQ(key(config_with(), batch, Kind::Usage), "cdr_20261122_083703_6.csv");
   EXPECT_EQ(key(config_with(), batch, Kind::Event), "events_20261122_083703.csv");
+  batch.beside_others = true;
+  EXPECT_EQ(key(config_with(), batch, Kind::Event), "events_20261122_083703_7.csv");
+  batch.beside_others = false;
   batch.test = true;
   EXPECT_EQ(key(config_with(), batch, Kind::Usage), "cdr_20261122_083703_test.csv");
   batch.test = false;
