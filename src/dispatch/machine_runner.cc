@@ -121,7 +121,7 @@ MachineRunner::~MachineRunner() {
 void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
                                  StreamMachine::Options options, StreamMachine::Start start) {
   shared_->streams.add();
-  way_ = {std::move(setup.make_connector), setup.settings.delivery.timeout};
+  way_ = {std::move(setup.make_connector), setup.settings.delivery.timeout, std::move(setup.host)};
   reader_ = std::move(reader);
   if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
   if (options.replay) key_ = catalog::replay_key(options.replay->id);
@@ -131,13 +131,17 @@ void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::R
   options.memory_bytes_max = shared_->stream_memory_bytes_max;
   options.chance = [this] { return std::uniform_real_distribution<double>(-1, 1)(random_); };
   options.wall = [this] { return shared_->clock.now(); };
+  options.pace = [this](SteadyTime at) {
+    return shared_->pacer.take(next_way_ ? next_way_->host : way_.host, at);
+  };
   start.entry = shared_->recovered(key_);
   start.ahead = shared_->recovered_ahead(key_);
   machine_.emplace(std::move(options), std::move(start));
 }
 
 void MachineRunner::change(StreamSetup setup, bool new_destination) {
-  next_way_ = Way{std::move(setup.make_connector), setup.settings.delivery.timeout};
+  next_way_ =
+      Way{std::move(setup.make_connector), setup.settings.delivery.timeout, std::move(setup.host)};
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 

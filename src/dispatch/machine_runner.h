@@ -24,6 +24,7 @@
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
+#include "dispatch/start_pacer.h"
 #include "dispatch/stream_machine.h"
 #include "dispatch/stream_setup.h"
 #include "recordlog/recordlog.h"
@@ -116,6 +117,7 @@ struct Shared {
   AlertSink* const alerts;                                  // may be null
   const Milliseconds retention;                             // of the log
   DispatchMetrics metrics;
+  StartPacer pacer;
   std::atomic<std::int64_t> memory_bytes = 0;  // of the chunks that streams hold
   std::atomic<std::int64_t> used_bytes = 0;    // of these, what does not merely wait
   Pending streams;                             // that have not stopped
@@ -218,6 +220,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   struct Way {    // to the destination
     std::function<std::unique_ptr<connectors::Connector>()> make_connector;
     Milliseconds timeout{0};
+    std::string host = {};
     std::vector<std::unique_ptr<connectors::Connector>> idle = {};  // the one used last comes last
   };
   Way way_;

@@ -445,12 +445,22 @@ bool StreamMachine::push_head(SteadyTime now) {
   if (head_waits(now)) return false;
   if (head_->must_freeze && !head_->frozen) {
     freeze_head();
+  } else if (!has_turn() && take_turn(now) > now) {
+    if (not_before_ - now >= kHoldWhileWaiting) release_memory();
   } else if (!head_->loaded) {
     begin_loading();
   } else {
     attempt(now);
   }
   return false;
+}
+
+// Only what has failed, or just begins, asks; then it waits, and goes without asking again.
+SteadyTime StreamMachine::take_turn(SteadyTime now) {
+  begun_ = paced_ = true;
+  const SteadyTime at = options_.pace ? options_.pace(now) : now;
+  if (at > now) (run_ ? run_->hold_until : not_before_) = at;
+  return at;
 }
 
 void StreamMachine::attempt(SteadyTime now) {
@@ -521,6 +531,7 @@ Result<Actions> StreamMachine::command(Command command, SteadyTime now) {
       }
       not_before_ = now;
       lanes_go_now(now, /*forget_failures=*/false);
+      begun_ = false;  // many may be restarted at a time
       own_fault_until_.reset();
       counts_.rejected = counts_.misconfigured = 0;
       break;

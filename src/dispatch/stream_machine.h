@@ -80,8 +80,11 @@ class StreamMachine {
     filters::Evaluator* evaluator = nullptr;  // outlives the machine; unused without a filter
     std::function<double()> chance;           // uniform in [-1, 1]: the jitter
     std::function<WallTime()> wall;           // for delivery.max_age_s
-    WallTime created;                         // of the stream; max_age_s counts from it at most
-    std::uint64_t memory_bytes_max = ~0ull;   // held beyond: nothing is gathered behind the head
+    // When a stream may begin that failed or has just been started; each call is one turn of those
+    // that its host gives. Null: at once.
+    std::function<SteadyTime(SteadyTime now)> pace = {};
+    WallTime created;                        // of the stream; max_age_s counts from it at most
+    std::uint64_t memory_bytes_max = ~0ull;  // held beyond: nothing is gathered behind the head
     // A replay of the records before that offset, beside the stream itself: its batches have ids of
     // their own, and it is done at the end (finished()).
     struct Replay {
@@ -251,6 +254,8 @@ class StreamMachine {
 
   // The head's way out.
   bool head_waits(SteadyTime now) const;
+  bool has_turn() const { return begun_ && (failures_ == 0 || paced_); }
+  SteadyTime take_turn(SteadyTime now);
   void freeze_head();
   bool push_head(SteadyTime now);
   void attempt(SteadyTime now);
@@ -373,6 +378,8 @@ class StreamMachine {
   SteadyTime sent_at_;
   std::optional<Milliseconds> answered_took_;
   std::uint32_t failures_ = 0;  // in a row
+  bool begun_ = false;          // an attempt, in this process
+  bool paced_ = false;          // it has its turn, after the last failure
   struct Counts {               // what is saved with the cursor
     std::uint16_t rejected = 0;
     std::uint16_t misconfigured = 0;

@@ -194,6 +194,7 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
 
 void StreamMachine::count_failure(SteadyTime now) {
   ++failures_;
+  paced_ = false;
   failure_clock_.start(now);
   if (status_ != StreamStatus::Running) failure_clock_.hold(now);
 }

@@ -59,6 +59,7 @@ bool StreamMachine::push_lane(Lane& lane, SteadyTime now) {
   if (lane.phase != Lane::Phase::Ready || lane.settled()) return false;
   if (age_out(lane, now)) return true;
   if (now < starts(lane)) return false;
+  if (!has_turn() && take_turn(now) > now) return false;
   head_->loaded ? attempt(lane, now) : begin_loading();
   return false;
 }

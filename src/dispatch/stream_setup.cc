@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "dispatch/delivery_settings.h"
+#include "egress/url.h"
 #include "filters/filter.h"
 
 namespace sluice::dispatch {
@@ -23,6 +24,22 @@ std::uint32_t render_revision(const catalog::Stream& row) {
 
 // A run's requests are others than batches: an id must not stand for one of each.
 constexpr std::uint32_t kFansOut = 1u << 23;
+
+// "": it is no matter of hosts, or they are not known.
+std::string host_of(const std::string& type, const nlohmann::json& credentials) {
+  const auto text = [&credentials](const char* key) {
+    const auto found = credentials.find(key);
+    return found != credentials.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  for (const char* key : {"url", "queue_url", "endpoint_url"}) {
+    const std::string url = text(key);
+    if (url.empty()) continue;
+    const Result<egress::Url> parsed = egress::parse_url(url);
+    return parsed ? parsed->host : "";
+  }
+  const std::string region = text("region");
+  return region.empty() ? "" : type + "." + region;
+}
 
 // Throws what nlohmann/json throws.
 StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_connector,
@@ -57,6 +74,7 @@ StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_conn
   setup.settings.filter = std::get<std::shared_ptr<const filters::Filter>>(compiled);
   setup.settings.delivery = *delivery;
   setup.settings.limits = descriptor->limits(destination.at("credentials"));
+  setup.host = host_of(type, destination.at("credentials"));
   setup.make_connector = [=, organisation = row.organisation, stream = row.id, context = &context,
                           success_200_only = delivery->success_200_only] {
     return descriptor->create({.organisation = organisation,

@@ -19,6 +19,7 @@ struct StreamSetup {
   StreamMachine::Settings settings;
   // One for each request at a time. Empty if `settings.unusable`; what `context` names outlives it.
   std::function<std::unique_ptr<connectors::Connector>()> make_connector;
+  std::string host;  // it sends to, or what stands for it; "" = none
 };
 
 // Whatever is wrong with the row becomes the stream's own error.

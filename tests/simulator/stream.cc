@@ -148,6 +148,7 @@ void Stream::begin() {
       .evaluator = &world_.evaluator,
       .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; },
       .wall = [this] { return world_.clock.now(); },
+      .pace = [this](SteadyTime at) { return at + Milliseconds(20 * world_.below(3)); },
       .created = {}};
   if (range_) options.replay = {range_->id, range_->to};
   machine_.emplace(
