@@ -38,6 +38,10 @@ ordered_json field_schema(const ordered_json& field) {
     schema["maxItems"] = kHeadersMax;
     schema["items"] = {{"type", "string"},
                        {"examples", ordered_json::array({"X-Api-Key: a-secret"})}};
+  } else if (kind == "map") {
+    schema["type"] = "object";
+    schema["maxProperties"] = kMapMax;
+    schema["additionalProperties"] = {{"type", "string"}, {"minLength", 1}};
   } else {
     schema["type"] = "string";
     schema["minLength"] = 1;
@@ -102,11 +106,13 @@ ordered_json create_example(const ordered_json& connector) {
 }
 
 // What a destination has beside its credentials where requests go out.
-void add_http(ordered_json& properties, const std::string& suffix) {
-  for (const char* name : {"Signing", "Auth", "Ca"}) {
+void add_http(ordered_json& properties, const connectors::ConnectorDescriptor& type,
+              const std::string& suffix) {
+  for (const std::string_view name : {"Signing", "Auth", "Ca"}) {
+    if (!type.sends_http && !(name == "Ca" && takes_ca(type.schema_json))) continue;
     std::string property(name);
     property[0] = static_cast<char>(std::tolower(property[0]));
-    properties[property] = reference("schemas", name + suffix);
+    properties[property] = reference("schemas", fmt::format("{}{}", name, suffix));
   }
 }
 
@@ -140,10 +146,8 @@ void add_connectors(ordered_json& components, const ConnectorTable& table) {
     if (credentials.contains("required")) required.push_back("credentials");
     schemas[type] = destination_schema(type, std::move(credentials), std::move(required));
     schemas[type + "Change"] = destination_schema(type, credentials_change_schema(connector), {});
-    if (descriptor->sends_http) {
-      add_http(schemas[type]["properties"], "");
-      add_http(schemas[type + "Change"]["properties"], "Change");
-    }
+    add_http(schemas[type]["properties"], *descriptor, "");
+    add_http(schemas[type + "Change"]["properties"], *descriptor, "Change");
     whole.push_back(reference("schemas", type));
     changes.push_back(reference("schemas", type + "Change"));
     if (connector.contains("example")) examples[type] = create_example(connector);

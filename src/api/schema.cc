@@ -83,6 +83,15 @@ Problem check_enum(const json& field, const json& value) {
   return "must be one of " + list;
 }
 
+Problem check_map(const json&, const json& value) {
+  if (!value.is_object()) return "must be an object of strings";
+  if (value.size() > kMapMax) return fmt::format("must be at most {} entries", kMapMax);
+  for (const auto& [key, one] : value.items()) {
+    if (const Problem problem = check_string(one, kStringBytesMax, "")) return key + " " + *problem;
+  }
+  return std::nullopt;
+}
+
 struct Header {
   std::string_view name;
   std::string_view value;  // without the blanks around it
@@ -168,7 +177,7 @@ struct KindRow {
   json (*restore)(const json& given, const json& stored);
 };
 
-constexpr std::array<KindRow, 8> kKinds = {{
+constexpr std::array<KindRow, 9> kKinds = {{
     {"string", check_text, nullptr, nullptr},
     {"url", check_text, nullptr, nullptr},
     {"pem", check_pem, nullptr, nullptr},
@@ -176,6 +185,7 @@ constexpr std::array<KindRow, 8> kKinds = {{
     {"integer", check_integer, nullptr, nullptr},
     {"boolean", check_boolean, nullptr, nullptr},
     {"enum", check_enum, nullptr, nullptr},
+    {"map", check_map, nullptr, nullptr},
     {"headers", check_headers, masked_headers, restored_headers},
 }};
 
@@ -256,6 +266,8 @@ json merge_settings(std::string_view schema_json, const json& stored, const json
   }
   return merged;
 }
+
+bool takes_ca(std::string_view schema_json) { return json::parse(schema_json).value("ca", false); }
 
 std::optional<std::string> moved_target(std::string_view schema_json, const json& stored,
                                         const json& complete) {

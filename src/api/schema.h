@@ -13,6 +13,7 @@ namespace sluice::api {
 
 inline constexpr std::string_view kMask = "***";
 inline constexpr std::size_t kHeadersMax = 64;
+inline constexpr std::size_t kMapMax = 100;
 
 // Checks `settings` and adds one fault for each property at fault, named `<path>.<key>`. Returns
 // the settings with defaults filled in; only of use if no fault was added.
@@ -23,6 +24,9 @@ nlohmann::json complete_settings(std::string_view schema_json, const nlohmann::j
 // is something, null takes a property away.
 nlohmann::json merge_settings(std::string_view schema_json, const nlohmann::json& stored,
                               const nlohmann::json& given);
+
+// Whether `destination.ca` goes with the connection type.
+bool takes_ca(std::string_view schema_json);
 
 // The field whose change makes `complete` send secrets elsewhere than `stored` did; nullopt: none.
 std::optional<std::string> moved_target(std::string_view schema_json, const nlohmann::json& stored,

@@ -17,6 +17,7 @@ namespace sluice::api {
 namespace {
 
 using nlohmann::json;
+using namespace std::string_view_literals;
 
 constexpr std::size_t kNameBytesMax = 500;
 constexpr std::size_t kRelationResolutionBytesMax = 4 * 1024;
@@ -209,8 +210,8 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   const auto add = [&](const char* property, const json& part) {
     if (part.is_null()) return;
     destination[property] = part;
-    if (connector->sends_http) return;
-    faults.add(fmt::format("destination.{}", property), "this connection type sends no HTTP");
+    if (connector->sends_http || (property == "ca"sv && takes_ca(connector->schema_json))) return;
+    faults.add(fmt::format("destination.{}", property), "this connection type takes none");
   };
   add("signing", signing);
   add("auth", auth);

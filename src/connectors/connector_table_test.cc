@@ -38,7 +38,7 @@ TEST(ConnectorTable, TypesAndIdsAreUnique) {
 
 void check_field(const json& field) {
   static const std::set<std::string> kKinds = {"string",  "url",  "secret", "integer",
-                                               "boolean", "enum", "headers"};
+                                               "boolean", "enum", "map",    "headers"};
   static const std::set<std::string> kKeys = {"key",      "kind",    "label",  "help",
                                               "required", "default", "min",    "max",
                                               "values",   "group",   "target", "shapes"};

@@ -1,21 +1,16 @@
 """How a stream shows its destination who it is: destination.auth and destination.ca."""
 
 import base64
-import datetime
 import http.server
-import ipaddress
 import json
 import ssl
 import threading
 import urllib.parse
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from support import event, free_port, wait_until
+from tls import issue, key_pem, pem
 
 FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0}}
 BASIC = base64.b64encode(b"user:pass word").decode()
@@ -177,7 +172,7 @@ def test_unusable_auth_is_refused(sluice, receiver):
     assert "must be the base64" in refused(sluice, url, {"type": "basic", "value": "a:b"})
     assert "destination.auth.token_url" in refused(sluice, url, oauth("ftp://example.com"))
     assert "destination.ca: must be certificates in PEM" in refused(sluice, url, ca="no")
-    assert "destination.auth: this connection type sends no HTTP" in sluice.call(
+    assert "destination.auth: this connection type takes none" in sluice.call(
         "POST", "/api/v2/data_stream", json={"data_stream_type": 2, "destination": {
             "connection_type": "Inspector", "auth": {"type": "bearer", "token": "a"}}}).text
 
@@ -241,35 +236,6 @@ def test_refused_oauth_credentials_are_a_fault_of_configuration(sluice, receiver
 
 
 # --- certificates
-
-def issue(name, signer=None):
-    """A certificate for 127.0.0.1 and its key, by `signer` or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, issuer_key = (signer[0].subject, signer[1]) if signer else (subject, key)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
-        .public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(
-            [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(issuer_key, hashes.SHA256()))
-    return certificate, key
-
-
-def pem(certificate):
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def key_pem(key, password=None):
-    protection = (serialization.BestAvailableEncryption(password) if password
-                  else serialization.NoEncryption())
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                             protection).decode()
-
 
 @pytest.fixture(scope="module")
 def authority():
