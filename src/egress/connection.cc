@@ -43,9 +43,9 @@ Connection::~Connection() {
   }
 }
 
-bool Connection::begin_tls(TlsContext& context, const std::string& host) {
-  tls_ = tls_ == nullptr ? context.over_socket(socket_.native_handle(), host)
-                         : context.over_tls(std::move(tls_), host);
+bool Connection::begin_tls(TlsContext& context, const std::string& host, bool http) {
+  tls_ = tls_ == nullptr ? context.over_socket(socket_.native_handle(), host, http)
+                         : context.over_tls(std::move(tls_), host, http);
   shaken_ = false;
   return tls_ != nullptr;
 }

@@ -43,8 +43,8 @@ class Connection {
   const std::string& fault() const { return fault_; }
 
   // From here on everything goes through TLS; a second call puts it inside the first (a proxy's).
-  // False: no certificate authorities can be read.
-  bool begin_tls(TlsContext& context, const std::string& host);
+  // False: no certificate authorities can be read. `http` as TlsContext wants it.
+  bool begin_tls(TlsContext& context, const std::string& host, bool http = true);
   Step shake_hands();
   std::string tls_failure(std::string_view host) const;  // after Broken or End
 

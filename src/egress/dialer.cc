@@ -142,20 +142,17 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial(Target target, Attem
   const Url& url = target.url;
   // Which of the two is decided before it is waited for.
   Awaitable<Result<std::unique_ptr<Connection>>> making =
-      proxied() ? dial_proxy(url, target.organisation, attempt, room)
-                : connect(target.addresses, url.port, attempt);
+      proxied() ? dial_proxy(target, attempt, room) : connect(target.addresses, url.port, attempt);
   Result<std::unique_ptr<Connection>> made = co_await std::move(making);
   if (!made.has_value() || !url.tls) co_return std::move(made);
   attempt.enter(Stage::Tls);
   TlsContext& tls = target.tls == nullptr ? tls_ : *target.tls;
-  const Result<void> shaken = co_await shake_hands(**made, tls, url.host, attempt);
+  const Result<void> shaken = co_await shake_hands(**made, tls, url.host, attempt, target.http);
   if (!shaken.has_value()) co_return shaken.error();
   co_return std::move(made);
 }
 
-Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(const Url& url,
-                                                                  OrganisationId organisation,
-                                                                  Attempt& attempt,
+Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(Target target, Attempt& attempt,
                                                                   std::span<char> room) {
   Addresses addresses;
   boost::system::error_code not_an_address;
@@ -164,7 +161,7 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(const Url& url
     addresses.push_back(address);
   } else {
     const Result<Addresses> found =
-        co_await resolver_.resolve(proxy_->host, organisation, attempt.deadline());
+        co_await resolver_.resolve(proxy_->host, target.organisation, attempt.deadline());
     if (!found.has_value()) {
       if (found.error().code != ErrorCode::Unavailable) co_return found.error();
       co_return unavailable("the proxy's name cannot be resolved");
@@ -177,8 +174,8 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::dial_proxy(const Url& url
     const Result<void> shaken = co_await shake_hands(**made, tls_, proxy_->host, attempt);
     if (!shaken.has_value()) co_return shaken.error();
   }
-  if (url.tls) {
-    const Result<void> tunnelled = co_await tunnel(**made, url, attempt, room);
+  if (target.url.tls || !target.http) {
+    const Result<void> tunnelled = co_await tunnel(**made, target.url, attempt, room);
     if (!tunnelled.has_value()) co_return tunnelled.error();
   }
   co_return std::move(made);
@@ -225,8 +222,8 @@ Awaitable<Result<std::unique_ptr<Connection>>> Dialer::connect(const Addresses& 
 }
 
 Awaitable<Result<void>> Dialer::shake_hands(Connection& connection, TlsContext& tls,
-                                            std::string host, Attempt& attempt) {
-  if (!connection.begin_tls(tls, host)) {
+                                            std::string host, Attempt& attempt, bool http) {
+  if (!connection.begin_tls(tls, host, http)) {
     attempt.enter(Stage::Own);
     co_return unavailable("TLS: the certificate authorities ([egress] ca_file) cannot be read");
   }

@@ -41,7 +41,8 @@ class Dialer {
     const Url& url;
     const Addresses& addresses;
     OrganisationId organisation;
-    TlsContext* tls;  // null: the server's
+    TlsContext* tls;   // null: the server's
+    bool http = true;  // else a proxy only passes bytes on
   };
   // A connection on which a request may be sent. Tries the addresses, which have passed the rules,
   // a quarter of a second apart; with a proxy they are not used. The references outlive the
@@ -59,13 +60,12 @@ class Dialer {
   static std::optional<Proxy> parse_proxy(const std::string& text);
   friend bool is_proxy(const std::string& proxy);
 
-  Awaitable<Result<std::unique_ptr<Connection>>> dial_proxy(const Url& url,
-                                                            OrganisationId organisation,
-                                                            Attempt& attempt, std::span<char> room);
+  Awaitable<Result<std::unique_ptr<Connection>>> dial_proxy(Target target, Attempt& attempt,
+                                                            std::span<char> room);
   Awaitable<Result<std::unique_ptr<Connection>>> connect(const Addresses& addresses,
                                                          std::uint16_t port, Attempt& attempt);
   Awaitable<Result<void>> shake_hands(Connection& connection, TlsContext& tls, std::string host,
-                                      Attempt& attempt);
+                                      Attempt& attempt, bool http = true);
   Awaitable<Result<void>> tunnel(Connection& connection, const Url& url, Attempt& attempt,
                                  std::span<char> room);
 

@@ -14,6 +14,7 @@
 #include "egress/address_rules.h"
 #include "egress/answer.h"
 #include "egress/attempt.h"
+#include "egress/byte_stream.h"
 #include "egress/connection_pool.h"
 #include "egress/dialer.h"
 #include "egress/exchange.h"
@@ -105,6 +106,9 @@ struct HttpClient::Impl {
   Awaitable<Result<HttpResponse>> perform(HttpRequest request, SteadyTime deadline, Fault* fault);
   Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline,
                                 std::shared_ptr<TlsContext> tls);
+
+  Awaitable<Result<std::unique_ptr<ByteStream>>> connect(StreamTarget target, SteadyTime deadline,
+                                                         Fault* fault);
 
   Result<std::shared_ptr<const Url>> read_url(const std::string& text);
   // The addresses that may be connected to; possibly none with a proxy. `url` outlives it.
@@ -276,6 +280,36 @@ Awaitable<Result<void>> HttpClient::Impl::probe(std::string text, OrganisationId
   co_return Result<void>{};
 }
 
+Awaitable<Result<std::unique_ptr<ByteStream>>> HttpClient::Impl::connect(StreamTarget target,
+                                                                         SteadyTime deadline,
+                                                                         Fault* fault) {
+  Attempt attempt(loop, clock, deadline);
+  const auto failed = [&attempt, fault](const Error& error) {
+    if (fault != nullptr) *fault = fault_at(attempt.stage(), error.code);
+    return error;
+  };
+  Result<Url> url = parse_host_and_port(host_and_port(target.host, target.port), target.port);
+  if (!url.has_value()) co_return failed(url.error());
+  url->tls = target.secure;
+  const Result<Addresses> addresses =
+      co_await checked_addresses(*url, target.organisation, deadline);
+  if (!addresses.has_value()) {
+    if (resolver.servers_are_silent()) attempt.enter(Stage::Own);
+    co_return failed(addresses.error());
+  }
+  attempt.enter(Stage::Waiting);
+  Destination destination{target.organisation, url->host, url->port, url->tls,
+                          trust_of(target.tls)};
+  Result<ConnectionPool::Place> place = co_await pool->take(std::move(destination), attempt);
+  if (!place.has_value()) co_return failed(place.error());
+  place->connection.reset();  // one that spoke HTTP
+  Result<std::unique_ptr<Connection>> made = co_await dialer.dial(
+      {*url, *addresses, target.organisation, target.tls.get(), /*http=*/false}, attempt, room);
+  if (!made.has_value()) co_return failed(made.error());
+  place->connection = std::move(*made);
+  co_return std::make_unique<ByteStream>(loop, clock, *std::move(place));
+}
+
 HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings settings,
                        Metrics* metrics)
     : impl_(std::make_unique<Impl>(loop, clock, std::move(settings), metrics)) {}
@@ -290,6 +324,12 @@ Awaitable<Result<HttpResponse>> HttpClient::perform(HttpRequest request, SteadyT
 Awaitable<Result<void>> HttpClient::probe(std::string url, OrganisationId organisation,
                                           SteadyTime deadline, std::shared_ptr<TlsContext> tls) {
   return impl_->probe(std::move(url), organisation, deadline, std::move(tls));
+}
+
+Awaitable<Result<std::unique_ptr<ByteStream>>> HttpClient::connect(StreamTarget target,
+                                                                   SteadyTime deadline,
+                                                                   Fault* fault) {
+  return impl_->connect(std::move(target), deadline, fault);
 }
 
 std::shared_ptr<TlsContext> HttpClient::make_tls(TlsOptions options) const {

@@ -1,7 +1,8 @@
 #pragma once
-// One door for every outbound HTTP byte: resolves the name, refuses forbidden addresses, connects
-// to the address it checked, verifies certificates, sends bodies from where they lie. OpenSSL,
-// Beast and c-ares live in the .cc files.
+// One door for every outbound byte: resolves the name, refuses forbidden addresses, connects
+// to the address it checked, verifies certificates, sends bodies from where they lie. Brokers,
+// which speak something else than HTTP, are reached through it too. OpenSSL, Beast and c-ares live
+// in the .cc files.
 
 #include <chrono>
 #include <cstdint>
@@ -83,6 +84,17 @@ struct HttpResponse {
   std::optional<std::chrono::milliseconds> retry_after;  // seconds or HTTP-date, never negative
 };
 
+// A broker, by what parse_host_and_port() has read.
+struct StreamTarget {
+  OrganisationId organisation;
+  std::string host;
+  std::uint16_t port = 0;
+  bool secure = false;                        // over TLS
+  std::shared_ptr<TlsContext> tls = nullptr;  // as in HttpRequest
+};
+
+class ByteStream;
+
 // Threads: one I/O thread's; make one per loop. Destroy it after its loop has stopped, or when
 // nothing is under way.
 class HttpClient {
@@ -105,6 +117,10 @@ class HttpClient {
   // Resolves, connects, shakes hands with TLS and sends no request. Errors as above.
   Awaitable<Result<void>> probe(std::string url, OrganisationId organisation, SteadyTime deadline,
                                 std::shared_ptr<TlsContext> tls = nullptr);
+
+  // A connection of the caller's own, under the same rules, limits and errors.
+  Awaitable<Result<std::unique_ptr<ByteStream>>> connect(StreamTarget target, SteadyTime deadline,
+                                                         Fault* fault = nullptr);
 
   // For requests to this client. `options` have passed validate(); empty ones give null.
   std::shared_ptr<TlsContext> make_tls(TlsOptions options) const;

@@ -178,12 +178,13 @@ ssl_ctx_st* TlsContext::context() {
   return context_;
 }
 
-Ssl TlsContext::make(const std::string& host) {
+Ssl TlsContext::make(const std::string& host, bool http) {
   SSL_CTX* const from = context();
   if (from == nullptr) return nullptr;
   Ssl ssl(SSL_new(from));
   SLUICE_ASSERT(ssl != nullptr);
   SSL_set_connect_state(ssl.get());
+  if (!http) SSL_set_alpn_protos(ssl.get(), nullptr, 0);
   boost::system::error_code not_an_address;
   boost::asio::ip::make_address(host, not_an_address);
   if (not_an_address) {
@@ -197,8 +198,8 @@ Ssl TlsContext::make(const std::string& host) {
   return ssl;
 }
 
-Ssl TlsContext::over_socket(int fd, const std::string& host) {
-  Ssl ssl = make(host);
+Ssl TlsContext::over_socket(int fd, const std::string& host, bool http) {
+  Ssl ssl = make(host, http);
   if (ssl == nullptr) return nullptr;
   BIO* bio = BIO_new(socket_method());
   SLUICE_ASSERT(bio != nullptr);
@@ -208,8 +209,8 @@ Ssl TlsContext::over_socket(int fd, const std::string& host) {
   return ssl;
 }
 
-Ssl TlsContext::over_tls(Ssl outer, const std::string& host) {
-  Ssl ssl = make(host);
+Ssl TlsContext::over_tls(Ssl outer, const std::string& host, bool http) {
+  Ssl ssl = make(host, http);
   if (ssl == nullptr) return nullptr;
   BIO* bio = BIO_new(BIO_f_ssl());
   SLUICE_ASSERT(bio != nullptr);

@@ -31,14 +31,14 @@ class TlsContext {
   std::uint64_t id() const { return id_; }  // never 0, and no other context's
 
   // A client's end that wants a certificate for `host` (a name or an IP literal) and goes over the
-  // socket `fd`, which stays the caller's and outlives it.
-  Ssl over_socket(int fd, const std::string& host);
+  // socket `fd`, which stays the caller's and outlives it. `http`: offers HTTP/1.1 (ALPN).
+  Ssl over_socket(int fd, const std::string& host, bool http = true);
   // The same, inside another TLS connection: that to a proxy.
-  Ssl over_tls(Ssl outer, const std::string& host);
+  Ssl over_tls(Ssl outer, const std::string& host, bool http = true);
 
  private:
   ssl_ctx_st* context();  // read anew once a day, as authorities change
-  Ssl make(const std::string& host);
+  Ssl make(const std::string& host, bool http);
 
   const std::string ca_file_;
   const TlsOptions options_;

@@ -185,6 +185,17 @@ Result<Url> parse_url(std::string_view text) {
   return url;
 }
 
+Result<Url> parse_host_and_port(std::string_view text, std::uint16_t default_port) {
+  if (text.find_first_of("/?#") != text.npos) return invalid("is more than host:port");
+  Result<Url> url = parse_url(fmt::format("http://{}", text));
+  if (!url.has_value()) return url;
+  const bool names_port = !text.ends_with(']') && text.find(':') != text.npos;
+  if (!names_port) url->port = default_port;
+  url->authority = host_and_port(url->host, url->port);
+  url->shown = url->authority;
+  return url;
+}
+
 std::string host_and_port(std::string_view host, std::uint16_t port) {
   const bool brackets = host.find(':') != std::string_view::npos;
   return brackets ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);

@@ -24,6 +24,9 @@ struct Url {
 // URL is refused: a host that two parsers read differently is how address rules are got round.
 Result<Url> parse_url(std::string_view text);
 
+// Of "host:port" or "host": host, port and is_address, read as strictly.
+Result<Url> parse_host_and_port(std::string_view text, std::uint16_t default_port);
+
 // "host:port", with brackets around an IPv6 literal.
 std::string host_and_port(std::string_view host, std::uint16_t port);
 
