@@ -105,14 +105,16 @@ ordered_json create_example(const ordered_json& connector) {
          {{"connection_type", connector.at("type")}, {"credentials", connector.at("example")}}}}}};
 }
 
-// What a destination has beside its credentials where requests go out.
-void add_http(ordered_json& properties, const connectors::ConnectorDescriptor& type,
-              const std::string& suffix) {
+// What a destination has beside its credentials where requests go out, or bytes over TLS.
+void add_ways_out(ordered_json& properties, const connectors::ConnectorDescriptor& descriptor,
+                  const std::string& suffix) {
   for (const std::string_view name : {"Signing", "Auth", "Ca"}) {
-    if (!type.sends_http && !(name == "Ca" && takes_ca(type.schema_json))) continue;
+    const bool fits = descriptor.sends_http || (descriptor.speaks_tls && name != "Signing") ||
+                      (descriptor.takes_ca && name == "Ca");
+    if (!fits) continue;
     std::string property(name);
     property[0] = static_cast<char>(std::tolower(property[0]));
-    properties[property] = reference("schemas", fmt::format("{}{}", name, suffix));
+    properties[property] = reference("schemas", std::string(name) + suffix);
   }
 }
 
@@ -146,8 +148,8 @@ void add_connectors(ordered_json& components, const ConnectorTable& table) {
     if (credentials.contains("required")) required.push_back("credentials");
     schemas[type] = destination_schema(type, std::move(credentials), std::move(required));
     schemas[type + "Change"] = destination_schema(type, credentials_change_schema(connector), {});
-    add_http(schemas[type]["properties"], *descriptor, "");
-    add_http(schemas[type + "Change"]["properties"], *descriptor, "Change");
+    add_ways_out(schemas[type]["properties"], *descriptor, "");
+    add_ways_out(schemas[type + "Change"]["properties"], *descriptor, "Change");
     whole.push_back(reference("schemas", type));
     changes.push_back(reference("schemas", type + "Change"));
     if (connector.contains("example")) examples[type] = create_example(connector);

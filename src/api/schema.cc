@@ -267,8 +267,6 @@ json merge_settings(std::string_view schema_json, const json& stored, const json
   return merged;
 }
 
-bool takes_ca(std::string_view schema_json) { return json::parse(schema_json).value("ca", false); }
-
 std::optional<std::string> moved_target(std::string_view schema_json, const json& stored,
                                         const json& complete) {
   const json schema = json::parse(schema_json);

@@ -25,9 +25,6 @@ nlohmann::json complete_settings(std::string_view schema_json, const nlohmann::j
 nlohmann::json merge_settings(std::string_view schema_json, const nlohmann::json& stored,
                               const nlohmann::json& given);
 
-// Whether `destination.ca` goes with the connection type.
-bool takes_ca(std::string_view schema_json);
-
 // The field whose change makes `complete` send secrets elsewhere than `stored` did; nullopt: none.
 std::optional<std::string> moved_target(std::string_view schema_json, const nlohmann::json& stored,
                                         const nlohmann::json& complete);

@@ -207,15 +207,16 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   }
   json destination = {
       {"connection_type", connector->type}, {"format", format}, {"credentials", credentials}};
-  const auto add = [&](const char* property, const json& part) {
+  const auto add = [&](const char* property, const json& part, bool fits) {
     if (part.is_null()) return;
     destination[property] = part;
-    if (connector->sends_http || (property == "ca"sv && takes_ca(connector->schema_json))) return;
+    if (connector->sends_http || fits) return;
     faults.add(fmt::format("destination.{}", property), "this connection type takes none");
   };
-  add("signing", signing);
-  add("auth", auth);
-  add("ca", ca);
+  const bool mtls = auth.is_object() && auth.value("type", json()) == "mtls";
+  add("signing", signing, false);
+  add("auth", auth, connector->speaks_tls && mtls);
+  add("ca", ca, connector->speaks_tls || connector->takes_ca);
   check_auth(destination, faults);
   if (faults.size() != faults_before) return std::nullopt;
   return ParsedDestination{to_text(destination), connector};

@@ -178,6 +178,8 @@ struct ConnectorDescriptor {
   std::unique_ptr<Connector> (*create)(const Destination& destination,
                                        const ConnectorContext& context);
   bool sends_http = false;  // `signing`, `auth` and `ca` of a destination apply
+  bool speaks_tls = false;  // to a broker, without HTTP: `ca` applies, and `auth` of type mtls
+  bool takes_ca = false;    // its HTTP is its own, but `ca` applies
   std::span<const std::string_view> formats =
       kJsonAlone;  // that it takes; the first is its default
   // Names what the stream must have for itself: two streams of one kind whose claims are equal

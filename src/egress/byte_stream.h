@@ -32,6 +32,8 @@ class ByteStream {
   // What has arrived by now, without waiting; "": nothing, or an end.
   std::string received();
 
+  bool ended() const { return ended_ || broken_; }  // as far as is known
+
   // Passes bytes between the connection and `local`, whose other end a library has, until one of
   // both ends. An error is the connection's.
   Awaitable<Result<void>> relay(LocalSocket local);

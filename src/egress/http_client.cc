@@ -316,6 +316,8 @@ HttpClient::HttpClient(asio::io_context& loop, const Clock& clock, Settings sett
 
 HttpClient::~HttpClient() = default;
 
+asio::io_context& HttpClient::loop() const { return impl_->loop; }
+
 Awaitable<Result<HttpResponse>> HttpClient::perform(HttpRequest request, SteadyTime deadline,
                                                     Fault* fault) {
   return impl_->perform(std::move(request), deadline, fault);

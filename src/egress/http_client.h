@@ -106,6 +106,8 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
+  boost::asio::io_context& loop() const;
+
   // One attempt, one deadline for everything from DNS to the status line. Redirects are answers,
   // never followed. Any HTTP status is a value. Errors: Timeout; Unavailable (DNS, connection,
   // TLS); InvalidArgument (the address rules refuse it); Cancelled. Messages carry no secrets.

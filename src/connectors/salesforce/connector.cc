@@ -199,6 +199,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .validate = &validate,
     .limits = &limits,
     .create = &create,
+    .takes_ca = true,
 };
 
 }  // namespace sluice::connectors::salesforce

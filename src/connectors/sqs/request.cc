@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "connectors/common/failure.h"
+#include "connectors/common/kind_word.h"
 #include "connectors/common/message_key.h"
 #include "connectors/common/text.h"
 
@@ -14,17 +15,6 @@ namespace sluice::connectors::sqs {
 namespace {
 
 using nlohmann::json;
-
-// The filters' words for the kinds.
-std::string_view word_for(Kind kind) {
-  switch (kind) {
-    case Kind::Usage: return "usage";
-    case Kind::Event: return "event";
-    case Kind::SensorEvent: return "sensor-event";
-    case Kind::Message: return "message";
-  }
-  return "";
-}
 
 struct Failure {
   std::string code;
@@ -68,8 +58,8 @@ std::string send_message_batch(const Queue& queue, const RecordBatch& batch) {
                           in_json(chunk.record(i)));
       if (queue.fifo) {
         body += fmt::format(R"(,"MessageGroupId":"{}","MessageDeduplicationId":"{}-{}-{}")",
-                            message_key(chunk, i), chunk.organisation.value(), word_for(chunk.kind),
-                            plus(chunk.first, i).value());
+                            message_key(chunk, i), chunk.organisation.value(),
+                            kind_word(chunk.kind), plus(chunk.first, i).value());
       }
       body += '}';
     }

@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include <boost/asio/io_context.hpp>
+
+#include "egress/testing/run.h"
+#include "egress/testing/test_server.h"
+#include "kafka/configuration.h"
+#include "kafka/producer.h"
+
+namespace sluice::kafka {
+namespace {
+
+using namespace std::chrono_literals;
+using egress::testing::Peer;
+using egress::testing::TestServer;
+
+TEST(KafkaBrokers, AreReadStrictly) {
+  EXPECT_EQ(*read_brokers("a.example"), "a.example:9092");
+  EXPECT_EQ(*read_brokers(" A:1 ,b.example:2, [2001:db8::1]:3"), "a:1,b.example:2,[2001:db8::1]:3");
+  for (const char* bad :
+       {"", ",", "a,", "a:1;b:2", "u@a:1", "127.1:9", "http://a:1", "a:0", "a/b"}) {
+    const Result<std::string> brokers = read_brokers(bad);
+    ASSERT_FALSE(brokers.has_value()) << bad;
+    EXPECT_EQ(brokers.error().code, ErrorCode::InvalidArgument);
+  }
+}
+
+class KafkaProducer : public ::testing::Test {
+ protected:
+  KafkaProducer() {
+    egress::Settings settings;
+    settings.allow = {"127.0.0.0/8"};
+    http_ = std::make_unique<egress::HttpClient>(loop_, clock_, settings);
+  }
+
+  std::unique_ptr<Producer> open(std::string brokers) {
+    auto made = Producer::open(*http_, clock_,
+                               {{.brokers = std::move(brokers)}, "topic", OrganisationId{1}});
+    EXPECT_TRUE(made.has_value());
+    return *std::move(made);
+  }
+  Sent send(Producer& producer, std::chrono::milliseconds time = 10s) {
+    return egress::testing::run(loop_, producer.send(messages_, nullptr, clock_.steady() + time));
+  }
+  static std::string at(const TestServer& server) {
+    return "127.0.0.1:" + std::to_string(server.port());
+  }
+
+  boost::asio::io_context loop_{1};
+  SystemClock clock_;
+  std::unique_ptr<egress::HttpClient> http_;
+  std::vector<Message> messages_ = {{"{}", "k", "event", "1"}, {"{}", "k", "event", "2"}};
+};
+
+TEST_F(KafkaProducer, DoesNotGoToForbiddenAddresses) {
+  const auto producer = open("10.1.2.3:9092");
+  const Sent sent = send(*producer);
+  ASSERT_TRUE(sent.fault.has_value());
+  EXPECT_EQ(sent.fault->error.code, ErrorCode::InvalidArgument);
+  EXPECT_NE(sent.fault->error.message.find("10.1.2.3 is a private address"), std::string::npos);
+  EXPECT_TRUE(producer->spent());
+}
+
+TEST_F(KafkaProducer, SaysWhenNobodyListens) {
+  std::string nobody;
+  {
+    const TestServer server([](Peer&) {});
+    nobody = at(server);
+  }
+  const auto producer = open(nobody);
+  const Sent sent = send(*producer);
+  ASSERT_TRUE(sent.fault.has_value());
+  EXPECT_EQ(sent.fault->error.code, ErrorCode::Unavailable);
+  EXPECT_NE(sent.fault->error.message.find("connection refused"), std::string::npos)
+      << sent.fault->error.message;
+}
+
+TEST_F(KafkaProducer, ABrokerThatSaysNothingMeetsTheDeadline) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  const auto producer = open(at(server));
+  const Sent sent = send(*producer, 300ms);
+  ASSERT_TRUE(sent.fault.has_value());
+  EXPECT_EQ(sent.fault->error.code, ErrorCode::Timeout);
+  EXPECT_EQ(sent.delivered, 0u);
+  EXPECT_TRUE(producer->spent());
+}
+
+TEST_F(KafkaProducer, ManyCanBeginAndEndAtOnce) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  for (int round = 0; round < 20; ++round) {
+    const auto one = open(at(server));
+    const auto other = open(at(server));
+    send(*one, 5ms);
+  }
+}
+
+}  // namespace
+}  // namespace sluice::kafka

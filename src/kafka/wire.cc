@@ -1,0 +1,169 @@
+#include "kafka/wire.h"
+
+#include <librdkafka/rdkafka.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+namespace sluice::kafka {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// A cluster has as many brokers as this; a peer that names more is not one.
+constexpr std::size_t kBrokersMax = 1000;
+
+}  // namespace
+
+Wire::Wire(egress::HttpClient& http, const Clock& clock, Options options,
+           std::function<void(const WireFault&)> on_fault)
+    : http_(http),
+      clock_(clock),
+      options_(std::move(options)),
+      on_fault_(std::move(on_fault)),
+      loop_(&http.loop()) {}
+
+void Wire::install(rd_kafka_conf_s* configuration) {
+  rd_kafka_conf_set_opaque(configuration, this);
+  rd_kafka_conf_set_socket_cb(configuration, &Wire::on_socket);
+  rd_kafka_conf_set_closesocket_cb(configuration, &Wire::on_close);
+  rd_kafka_conf_set_resolve_cb(configuration, &Wire::on_resolve);
+  rd_kafka_conf_set_connect_cb(configuration, &Wire::on_connect);
+}
+
+void Wire::close() {
+  on_fault_ = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    loop_ = nullptr;
+  }
+  // Each may take itself from the list.
+  for (auto next = carried_.begin(); next != carried_.end();) {
+    (next++)->emit(asio::cancellation_type::terminal);
+  }
+}
+
+int Wire::on_socket(int, int, int, void* wire) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return -1;
+  auto& self = *static_cast<Wire*>(wire);
+  const std::lock_guard lock(self.mutex_);
+  self.far_ends_[ends[0]] = ends[1];
+  return ends[0];
+}
+
+int Wire::on_close(int fd, void* wire) {
+  auto& self = *static_cast<Wire*>(wire);
+  {
+    const std::lock_guard lock(self.mutex_);
+    if (const auto unused = self.far_ends_.find(fd); unused != self.far_ends_.end()) {
+      ::close(unused->second);
+      self.far_ends_.erase(unused);
+    }
+  }
+  return ::close(fd);
+}
+
+// Gives each broker an address of its own that is none: its index.
+int Wire::on_resolve(const char* node, const char* service, const addrinfo*, addrinfo** found,
+                     void* wire) {
+  struct Answer {
+    addrinfo info;
+    sockaddr_in address;
+  };
+  if (node == nullptr) {
+    delete reinterpret_cast<Answer*>(*found);
+    return 0;
+  }
+  Broker broker{node, 0};
+  const char* const end = service + std::strlen(service);
+  if (std::from_chars(service, end, broker.port).ptr != end) return EAI_SERVICE;
+  auto& self = *static_cast<Wire*>(wire);
+  const std::lock_guard lock(self.mutex_);
+  const auto known = std::ranges::find_if(self.brokers_, [&broker](const Broker& one) {
+    return one.host == broker.host && one.port == broker.port;
+  });
+  const auto index = static_cast<std::size_t>(known - self.brokers_.begin());
+  if (index == kBrokersMax) return EAI_FAIL;
+  auto* answer = new Answer{};
+  answer->address.sin_family = AF_INET;
+  answer->address.sin_port = htons(broker.port);
+  answer->address.sin_addr.s_addr = htonl(static_cast<std::uint32_t>(index));
+  answer->info.ai_family = AF_INET;
+  answer->info.ai_socktype = SOCK_STREAM;
+  answer->info.ai_protocol = IPPROTO_TCP;
+  answer->info.ai_addrlen = sizeof(answer->address);
+  answer->info.ai_addr = reinterpret_cast<sockaddr*>(&answer->address);
+  *found = &answer->info;
+  if (known == self.brokers_.end()) self.brokers_.push_back(std::move(broker));
+  return 0;
+}
+
+int Wire::on_connect(int fd, const sockaddr* address, int, const char*, void* wire) {
+  const auto* broker = reinterpret_cast<const sockaddr_in*>(address);
+  return static_cast<Wire*>(wire)->begin(fd, ntohl(broker->sin_addr.s_addr));
+}
+
+int Wire::begin(int fd, std::size_t broker) {
+  const std::lock_guard lock(mutex_);
+  const auto far = far_ends_.find(fd);
+  if (loop_ == nullptr || far == far_ends_.end() || broker >= brokers_.size()) return ENETDOWN;
+  asio::post(*loop_, [self = shared_from_this(), end = far->second, to = brokers_[broker]] {
+    self->spawn(end, to);
+  });
+  far_ends_.erase(far);
+  return 0;
+}
+
+void Wire::spawn(int fd, Broker broker) {
+  asio::io_context* loop = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    loop = loop_;
+  }
+  if (loop == nullptr) {
+    ::close(fd);
+    return;
+  }
+  egress::LocalSocket local(*loop, asio::local::stream_protocol(), fd);
+  const auto cancel = carried_.emplace(carried_.end());
+  asio::co_spawn(*loop, carry(shared_from_this(), std::move(local), std::move(broker)),
+                 asio::bind_cancellation_slot(cancel->slot(), [self = shared_from_this(),
+                                                               cancel](const std::exception_ptr&) {
+                   self->carried_.erase(cancel);
+                 }));
+}
+
+Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, egress::LocalSocket local, Broker broker) {
+  const Options& options = wire->options_;
+  Fault fault = Fault::Destination;
+  const SteadyTime deadline = wire->clock_.steady() + options.connect_ms_max;
+  // Named: GCC 12 destroys such a temporary of a co_await expression twice.
+  egress::StreamTarget target{options.organisation, std::move(broker.host), broker.port,
+                              options.secure, options.tls};
+  const Result<std::unique_ptr<egress::ByteStream>> made =
+      co_await wire->http_.connect(std::move(target), deadline, &fault);
+  if (!made.has_value()) {
+    wire->report(made.error(), fault);
+    co_return;
+  }
+  const Result<void> carried = co_await (*made)->relay(std::move(local));
+  if (!carried.has_value()) wire->report(carried.error(), Fault::Destination);
+}
+
+void Wire::report(Error error, Fault fault) {
+  if (error.code == ErrorCode::Cancelled || !on_fault_) return;
+  on_fault_({std::move(error), fault});
+}
+
+}  // namespace sluice::kafka

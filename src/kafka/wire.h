@@ -1,0 +1,86 @@
+#pragma once
+// Where the connections of one librdkafka client go: each is a pair of sockets, one end the
+// library's, the other relayed through egress. The library resolves no name, connects to no address
+// and speaks no TLS.
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "egress/byte_stream.h"
+#include "egress/http_client.h"
+#include "model/attempt.h"
+#include "model/ids.h"
+
+struct rd_kafka_conf_s;
+struct addrinfo;
+struct sockaddr;
+
+namespace sluice::kafka {
+
+// Why no connection could be made, or why one broke.
+struct WireFault {
+  Error error;
+  Fault fault = Fault::Destination;
+};
+
+// Outlives the clients it is installed in. Threads: the library's call what is private; all else is
+// the loop's.
+class Wire : public std::enable_shared_from_this<Wire> {
+ public:
+  struct Options {
+    OrganisationId organisation;
+    bool secure = false;                                // over TLS
+    std::shared_ptr<egress::TlsContext> tls = nullptr;  // null: the server's
+    std::chrono::milliseconds connect_ms_max{10'000};
+  };
+  // `on_fault` is called on the loop, until close(). `http` and `clock` stay until close().
+  Wire(egress::HttpClient& http, const Clock& clock, Options options,
+       std::function<void(const WireFault&)> on_fault);
+
+  void install(rd_kafka_conf_s* configuration);
+
+  // Ends what is connected; from now on nothing gets through.
+  void close();
+
+ private:
+  struct Broker {
+    std::string host;
+    std::uint16_t port = 0;
+  };
+
+  static int on_socket(int domain, int type, int protocol, void* wire);
+  static int on_close(int fd, void* wire);
+  static int on_resolve(const char* node, const char* service, const addrinfo* hints,
+                        addrinfo** found, void* wire);
+  static int on_connect(int fd, const sockaddr* address, int length, const char* id, void* wire);
+  static Awaitable<void> carry(std::shared_ptr<Wire> wire, egress::LocalSocket local,
+                               Broker broker);
+
+  int begin(int fd, std::size_t broker);
+  void spawn(int fd, Broker broker);
+  void report(Error error, Fault fault);
+
+  egress::HttpClient& http_;
+  const Clock& clock_;
+  const Options options_;
+  std::function<void(const WireFault&)> on_fault_;
+  std::list<boost::asio::cancellation_signal> carried_;
+
+  std::mutex mutex_;
+  boost::asio::io_context* loop_;          // guarded; null: closed
+  std::unordered_map<int, int> far_ends_;  // guarded; by the library's, until it connects
+  std::vector<Broker> brokers_;            // guarded; the library knows them by their index
+};
+
+}  // namespace sluice::kafka
