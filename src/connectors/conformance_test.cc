@@ -88,6 +88,8 @@ json credentials_for(const ConnectorDescriptor& type, const std::string& url) {
 std::vector<const ConnectorDescriptor*> types_that_go_out() {
   std::vector<const ConnectorDescriptor*> types;
   for (const ConnectorDescriptor* type : connector_table()) {
+    const bool has_broker = type->speaks_tls;  // broker_conformance_test.cc
+    if (has_broker) continue;
     if (!credentials_for(*type, "http://a").is_null()) types.push_back(type);
   }
   return types;

@@ -48,7 +48,7 @@ log.console.level = warning
             RABBITMQ_ENABLED_PLUGINS_FILE=str(self.directory / "enabled_plugins"),
             RABBITMQ_PID_FILE=str(self.directory / "pid"), ERL_EPMD_PORT=str(self.epmd_port),
             ERL_EPMD_ADDRESS="127.0.0.1", RABBITMQ_CONF_ENV_FILE=str(self.directory / "none"),
-            ERL_FLAGS="+S 1:1")
+            ERL_FLAGS="+S 1:1", RUNNING_UNDER_SYSTEMD="1")  # else a shell stands before it
         self.process = None
 
     def start(self):

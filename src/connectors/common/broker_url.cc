@@ -13,7 +13,8 @@ Result<BrokerUrl> read_broker_url(std::string_view text, const BrokerScheme& sch
   const std::size_t colon = std::min(text.find("://"), text.size());
   const std::string_view given = text.substr(0, colon);
   if (colon == text.size() || (given != scheme.plain && given != scheme.secure)) {
-    return wrong(fmt::format("the URL must begin with {}:// or {}://", scheme.plain, scheme.secure));
+    return wrong(
+        fmt::format("the URL must begin with {}:// or {}://", scheme.plain, scheme.secure));
   }
   std::string_view authority = text.substr(colon + 3);
   if (authority.ends_with('/')) authority.remove_suffix(1);
@@ -22,8 +23,8 @@ Result<BrokerUrl> read_broker_url(std::string_view text, const BrokerScheme& sch
   }
   BrokerUrl url;
   url.secure = given == scheme.secure;
-  const Result<egress::Url> read = egress::parse_host_and_port(
-      authority, url.secure ? scheme.secure_port : scheme.plain_port);
+  const Result<egress::Url> read =
+      egress::parse_host_and_port(authority, url.secure ? scheme.secure_port : scheme.plain_port);
   if (!read.has_value()) return read.error();
   url.host = read->host;
   url.port = read->port;

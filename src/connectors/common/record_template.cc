@@ -33,8 +33,8 @@ Result<RecordTemplate> RecordTemplate::parse(std::string_view text) {
     } else if (name == "endpoint") {
       made.pieces_.push_back({Part::Endpoint, ""});
     } else {
-      return wrong(fmt::format(
-          "names {{{}}}: use {{organisation}}, {{kind}} or {{endpoint}}", name));
+      return wrong(
+          fmt::format("names {{{}}}: use {{organisation}}, {{kind}} or {{endpoint}}", name));
     }
     text.remove_prefix(close + 1);
   }
