@@ -1,0 +1,53 @@
+#include "connectors/mqtt/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace sluice::connectors::mqtt {
+namespace {
+
+constexpr BrokerScheme kScheme{"mqtt", 1883, "mqtts", 8883};
+constexpr std::size_t kTextBytesMax = 65'535;
+
+bool has_control(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
+}
+
+}  // namespace
+
+Result<Config> read_config(const nlohmann::json& credentials) {
+  const auto wrong = [](std::string_view property, std::string_view what) {
+    return Error{ErrorCode::InvalidArgument,
+                 fmt::format("destination.credentials.{}: {}", property, what)};
+  };
+  Config config;
+  Result<BrokerUrl> url =
+      read_broker_url(credentials.at("url").get_ref<const std::string&>(), kScheme);
+  if (!url.has_value()) return wrong("url", url.error().message);
+  config.url = *std::move(url);
+  const std::string text =
+      credentials.value("topic", std::string("sluice/{organisation}/{kind}/{endpoint}"));
+  Result<RecordTemplate> topic = RecordTemplate::parse(text);
+  if (!topic.has_value()) return wrong("topic", topic.error().message);
+  if (text.empty() || text.starts_with('$') || text.find_first_of("+#") != text.npos ||
+      has_control(text) || topic->bytes_max() > kTextBytesMax) {
+    return wrong("topic", "must be a topic name: no '+', '#' nor control characters, no '$' first");
+  }
+  config.topic = *std::move(topic);
+  config.login.version =
+      credentials.value("version", std::string("5")) == "5" ? Version::V5 : Version::V311;
+  config.login.username = credentials.value("username", std::string());
+  config.login.password = credentials.value("password", std::string());
+  for (const auto& [name, value] : {std::pair("username", config.login.username),
+                                    std::pair("password", config.login.password)}) {
+    if (value.size() > kTextBytesMax) return wrong(name, "must be at most 65535 bytes");
+  }
+  if (config.login.username.empty() && !config.login.password.empty()) {
+    return wrong("username", "is required with a password");
+  }
+  return config;
+}
+
+}  // namespace sluice::connectors::mqtt
