@@ -188,6 +188,8 @@ Result<std::vector<Heard>> Reader::read(std::string_view bytes) {
     return Error{ErrorCode::Unavailable, "what the broker said is not MQTT"};
   };
   while (rest.size() >= 2) {
+    const auto type = static_cast<std::uint8_t>(rest.front());
+    if (type != kConnAck && type != kPubAck && type != kDisconnect) return nonsense();
     std::size_t head = 1;
     while (head < rest.size() && head <= kLengthBytesMax && (rest[head] & 0x80) != 0) ++head;
     if (head > kLengthBytesMax) return nonsense();
@@ -195,8 +197,7 @@ Result<std::vector<Heard>> Reader::read(std::string_view bytes) {
     const std::size_t length = Cutter(rest.substr(1, head)).length();
     if (length > kHeardBytesMax) return nonsense();
     if (rest.size() < head + 1 + length) break;
-    std::optional<Heard> heard =
-        packet(static_cast<std::uint8_t>(rest.front()), rest.substr(head + 1, length));
+    std::optional<Heard> heard = packet(type, rest.substr(head + 1, length));
     if (!heard) return nonsense();
     all.push_back(*std::move(heard));
     rest.remove_prefix(head + 1 + length);
