@@ -242,7 +242,8 @@ Sent Producer::Core::outcome() const {
 Awaitable<Sent> Producer::send(std::span<const Message> messages, std::shared_ptr<const void> keep,
                                SteadyTime deadline) {
   Core& core = *core_;
-  SLUICE_ASSERT(!core.spent && core.unsettled == 0);
+  SLUICE_ASSERT(core.unsettled == 0);
+  if (core.stopped) co_return *core.stopped;  // while nothing was sent
   core.keep = std::move(keep);
   core.results.assign(messages.size(), kUnsettled);
   core.wire_fault.reset();
@@ -265,6 +266,7 @@ Awaitable<Sent> Producer::send(std::span<const Message> messages, std::shared_pt
     }
     core.results[i] = refused;  // and nothing behind it
     core.results.resize(i + 1);
+    break;
   }
   core.on_loop->wake.expires_at(egress::loop_time(deadline, core.clock));
   while (core.unsettled > 0 && !core.stopped) {
