@@ -6,8 +6,8 @@ import subprocess
 import uuid
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import (AclBinding, AclOperation, AclPermissionType, AdminClient, NewTopic,
-                                   ResourcePatternType, ResourceType)
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
+                                   AdminClient, NewTopic, ResourcePatternType, ResourceType)
 
 from certificates import Authority
 from support import free_port, wait_until
@@ -112,13 +112,16 @@ num.io.threads=2
         config = {key.replace("_", "."): str(value) for key, value in config.items()}
         admin = self.admin()  # outlives what it has begun
         admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(60)
+        # What the controller has decided the broker learns a moment later.
+        wait_until(lambda: name in admin.list_topics(timeout=30).topics, what="the topic")
         return name
 
     def allow(self, user, topic, operation="WRITE"):
-        binding = AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{user}", "*",
-                             AclOperation[operation], AclPermissionType.ALLOW)
+        rule = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{user}", "*",
+                AclOperation[operation], AclPermissionType.ALLOW)
         admin = self.admin()
-        admin.create_acls([binding])[binding].result(60)
+        admin.create_acls([AclBinding(*rule)])[AclBinding(*rule)].result(60)
+        wait_until(lambda: admin.describe_acls(AclBindingFilter(*rule)).result(30), what="the right")
 
     def messages(self, topic, partitions=1):
         """All that lies in the topic now, by partition and in order."""
