@@ -25,22 +25,6 @@ std::uint32_t render_revision(const catalog::Stream& row) {
 // A run's requests are others than batches: an id must not stand for one of each.
 constexpr std::uint32_t kFansOut = 1u << 23;
 
-// "": it is no matter of hosts, or they are not known.
-std::string host_of(const std::string& type, const nlohmann::json& credentials) {
-  const auto text = [&credentials](const char* key) {
-    const auto found = credentials.find(key);
-    return found != credentials.end() && found->is_string() ? found->get<std::string>() : "";
-  };
-  for (const char* key : {"url", "queue_url", "endpoint_url"}) {
-    const std::string url = text(key);
-    if (url.empty()) continue;
-    const Result<egress::Url> parsed = egress::parse_url(url);
-    return parsed ? parsed->host : "";
-  }
-  const std::string region = text("region");
-  return region.empty() ? "" : type + "." + region;
-}
-
 // Throws what nlohmann/json throws.
 StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_connector,
                       const connectors::ConnectorContext& context) {
@@ -87,6 +71,22 @@ StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_conn
 }
 
 }  // namespace
+
+std::string host_of(const std::string& type, const nlohmann::json& credentials) {
+  const auto text = [&credentials](const char* key) {
+    const auto found = credentials.find(key);
+    return found != credentials.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  for (const char* key : {"url", "queue_url", "endpoint_url", "login_url", "brokers"}) {
+    std::string target = text(key);
+    if (target.empty()) continue;
+    const Result<egress::Url> parsed = egress::parse_url(target);
+    return parsed ? parsed->host : std::move(target);
+  }
+  if (credentials.empty()) return "";
+  const std::string region = text("region");
+  return region.empty() ? type : type + "." + region;
+}
 
 KindSet kinds_of(std::uint32_t type) {
   switch (type) {

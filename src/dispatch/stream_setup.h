@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <string_view>
 
 #include "catalog/catalog.h"
@@ -25,6 +27,11 @@ struct StreamSetup {
 // Whatever is wrong with the row becomes the stream's own error.
 StreamSetup set_up(const catalog::Stream& row, const FindConnector& find_connector,
                    const connectors::ConnectorContext& context);
+
+// Whom a stream that begins again shares its turns with: the host that its settings name, a
+// broker's address as it is given, else the service, in its region if it has one. "": nothing goes
+// out.
+std::string host_of(const std::string& type, const nlohmann::json& credentials);
 
 // Of a data_stream_type; empty: this version has no such type.
 KindSet kinds_of(std::uint32_t type);
