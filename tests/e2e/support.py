@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import http.server
 import json
+import pathlib
+import random
 import re
 import signal
 import socket
@@ -256,7 +258,19 @@ def usage(record_id, organisation=1, **more):
             "volume": {"total": 0.022331, "rx": 0.0138, "tx": 0.008531}} | more
 
 
+def has_sanitizer(binary):
+    return "asan" in binary or "tsan" in binary
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that stays free until somebody listens there, also while a killed broker is away:
+    outgoing connections take theirs from a range above."""
+    outgoing = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii")
+    while True:
+        port = random.randrange(10_000, int(outgoing.split()[0]))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue

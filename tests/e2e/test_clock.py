@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from support import check_ledger, event, wait_until
+from support import check_ledger, event, has_sanitizer, wait_until
 
 DAY = 86_400
 LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
@@ -36,7 +36,7 @@ class Clock:
 
 @pytest.fixture
 def clock(tmp_path, binary):
-    if "asan" in binary or "tsan" in binary:
+    if has_sanitizer(binary):
         pytest.skip("libfaketime and the sanitizers' interposers do not go together")
     return Clock(tmp_path)
 

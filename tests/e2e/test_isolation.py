@@ -81,7 +81,7 @@ def test_neighbours_that_hang_dawdle_flood_or_cannot_be_found(start, receivers, 
     heavy = Heavy(server)
     heavy.start()
     wait_until(lambda: black_hole.begun > 1 and slow.begun > 1 and dns.waiting and
-               flood.answers > 0 and heavy.sent > 0)
+               flood.answers > 0 and heavy.sent > 0, 120, "the neighbours at work")
     wait_until(lambda: held_back(server) > EACH, what="the neighbours holding each other up")
 
     for number in range(ROUNDS):
@@ -106,5 +106,5 @@ def test_neighbours_that_hang_dawdle_flood_or_cannot_be_found(start, receivers, 
     wait_until(lambda: len(heavy_target.record_ids()) == EACH * heavy.sent, 60)
     dns.let_go.set()
     wait_until(lambda: len({d.headers["x-sluice-stream"] for d in late.accepted()}) == EACH,
-               what="the names resolved at last")
+               120, "the names resolved at last")
     assert server.stop() == 0

@@ -7,7 +7,7 @@ import os
 import pathlib
 import threading
 
-from support import Receiver, event, wait_until
+from support import Receiver, event, has_sanitizer, wait_until
 
 MIB = 1 << 20
 BYTES = int(os.environ.get("SLUICE_OUTAGE_BYTES", 384 * MIB))
@@ -65,7 +65,7 @@ def check_chain(deliveries, count):
     assert at == count
 
 
-def test_an_outage_of_all_destinations_keeps_to_the_budget_of_memory(start):
+def test_an_outage_of_all_destinations_keeps_to_the_budget_of_memory(start, binary):
     server = start(settings=SETTINGS)
     taking = threading.Event()
     refusing = Receiver(answer=lambda _: 200 if taking.is_set() else 503, keep_bodies=False)
@@ -89,7 +89,8 @@ def test_an_outage_of_all_destinations_keeps_to_the_budget_of_memory(start):
         return len(refusing.deliveries) + len(hanging_up.deliveries)
     wait_until(lambda: tries() > 20 * len(ORGANISATIONS), what="enough attempts in vain")
     peak, in_vain = resident_bytes(server, "VmHWM"), tries()
-    assert peak < BUDGET, f"{peak >> 20} MiB"
+    counts = not has_sanitizer(binary)  # whose own memory would count
+    assert peak < BUDGET or not counts, f"{peak >> 20} MiB"
     assert not refusing.accepted() and not hanging_up.accepted()
     for stream, (organisation, _) in streams.items():
         shown = server.stream(stream, organisation)
@@ -104,7 +105,7 @@ def test_an_outage_of_all_destinations_keeps_to_the_budget_of_memory(start):
     wait_until(delivered, timeout_s=120 + BYTES // (5 * MIB), what="all records delivered")
     print(f"{sum(stored.values())} records of {BYTES >> 20} MiB stored; {in_vain} attempts in vain; "
           f"at most {peak >> 20} MiB, with the deliveries {resident_bytes(server, 'VmHWM') >> 20}")
-    assert resident_bytes(server, "VmHWM") < BUDGET
+    assert resident_bytes(server, "VmHWM") < BUDGET or not counts
     for stream, (organisation, target) in streams.items():
         source = back if target is gone else target
         check_chain([d for d in source.accepted() if d.headers["x-sluice-stream"] == str(stream)],
