@@ -107,11 +107,9 @@ void DispatchLoop::take_turn() {
 
 void DispatchLoop::hold_back(std::shared_ptr<MachineRunner> runner) {
   held_back_.push_back(std::move(runner));
-  shared_->metrics.held_back.add(1);
   if (held_back_.size() > 1) return;  // the timer runs
   held_back_timer_.expires_after(kMemoryWait);
   held_back_timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
-    self->shared_->metrics.held_back.add(-static_cast<double>(self->held_back_.size()));
     for (auto& each : std::exchange(self->held_back_, {})) self->queue_read(std::move(each));
   });
 }

@@ -145,7 +145,13 @@ void MachineRunner::change(StreamSetup setup, bool new_destination) {
   handle(machine_->change(std::move(setup.settings), new_destination, now()));
 }
 
-bool MachineRunner::held_back() const {
+bool MachineRunner::held_back() {
+  const bool held = is_to_wait();
+  if (std::exchange(is_held_back_, held) != held) shared_->metrics.held_back.add(held ? 1 : -1);
+  return held;
+}
+
+bool MachineRunner::is_to_wait() const {
   const std::int64_t held = held_->bytes;
   const std::int64_t room = shared_->memory_bytes_max - shared_->used_bytes;
   if (removed_ || held == 0 || held <= room - shared_->memory_bytes_max / kMarginPart) return false;
@@ -332,9 +338,8 @@ void MachineRunner::arm_timer() {
 }
 
 void MachineRunner::account() {
-  if (held_->completing == this && (removed_ || !machine_->wants_read())) {
-    held_->completing = nullptr;
-  }
+  const bool completes = !removed_ && machine_->wants_read() && machine_->amid_a_batch();
+  if (!completes && held_->completing == this) held_->completing = nullptr;
   const auto bytes = removed_ ? 0 : static_cast<std::int64_t>(machine_->memory_bytes());
   const std::int64_t used = !removed_ && machine_->uses_memory() ? bytes : 0;
   const std::int64_t more_used = used - std::exchange(used_bytes_, used);

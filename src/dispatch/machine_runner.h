@@ -147,8 +147,8 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
 
   // Whether it is to read nothing now, because its organisation uses as much memory as is left for
   // all. So however many requests one leaves unanswered, the others have room. One batch at a time
-  // is completed even then.
-  bool held_back() const;
+  // is completed even then. Asked at each of its turns.
+  bool held_back();
   // Reads at most kTurnBytes or so, then queues up again if it wants more.
   virtual void read();
   virtual void release_memory();
@@ -213,6 +213,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   void on_sent(const std::shared_ptr<Attempt>& attempt, const connectors::SendOutcome& outcome);
   void cancel_attempts();
   void account();
+  bool is_to_wait() const;
 
   ReadQueue& reads_;
   std::minstd_rand random_;
@@ -234,6 +235,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::int64_t memory_bytes_ = 0;
   std::int64_t used_bytes_ = 0;
   bool is_full_ = false;
+  bool is_held_back_ = false;
 };
 
 }  // namespace sluice::dispatch
