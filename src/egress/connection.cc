@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "base/units.h"
 
@@ -169,7 +170,8 @@ Awaitable<bool> Connection::wait(Attempt& attempt) {
   };
   readiness_->ready[kWrite] = false;
   arm(kRead);
-  if (wants_write_) arm(kWrite);
+  // Once: the next send() or receive() says whether it still does.
+  if (std::exchange(wants_write_, false)) arm(kWrite);
   const Waking waking{readiness_};
   readiness_->wake = &attempt.wake();
   co_return co_await attempt.wait();

@@ -96,7 +96,7 @@ Awaitable<Result<void>> exchange(Connection& connection, Gather& request, Answer
       const Step step = connection.send(request);
       if (step == Step::NotNow) break;
       can_send = step == Step::Done;
-      if (request.body_sent() >= turn_ends) {
+      if (!request.done() && request.body_sent() >= turn_ends) {
         connection.pause_sending();
         break;
       }

@@ -282,6 +282,37 @@ TEST(HttpClientConnections, HangingUpIsUnavailable) {
   }
 }
 
+// However the last of a large body went out, nothing is left to do but to wait.
+TEST(HttpClient, RestsWhileItWaitsForTheAnswer) {
+  const std::string body(6'000'000, 'x');
+  std::atomic<bool> asked = false, may_answer = false;
+  TestServer server([&](Peer& peer) {
+    while (peer.read_request()) {
+      asked = true;
+      while (!may_answer) peer.wait(1ms);
+      peer.answer(200);
+    }
+  });
+  Client client;
+  for (const std::size_t bytes : {body.size(), std::size_t{600'000}, std::size_t{1}}) {
+    asked = may_answer = false;
+    std::optional<Result<HttpResponse>> result;
+    const std::string_view part = std::string_view(body).substr(0, bytes);
+    asio::co_spawn(
+        client.loop,
+        testing::store(
+            client.http.perform(post(url_of(server), {part}), client.clock.steady() + 1h), result),
+        [](std::exception_ptr thrown) { EXPECT_FALSE(thrown); });
+    while (!asked) client.loop.run_one_for(1ms);
+    int handlers = 0;
+    while (handlers < 1000 && client.loop.run_one_for(20ms) > 0) ++handlers;
+    EXPECT_LT(handlers, 1000) << "it does not come to rest after " << bytes << " bytes";
+    may_answer = true;
+    while (!result.has_value()) client.loop.run_one_for(1ms);
+    EXPECT_TRUE(result->has_value());
+  }
+}
+
 // ---- deadlines
 
 TEST(HttpClientDeadline, ASilentServerTimesOut) {
