@@ -1,16 +1,13 @@
 #include "connectors/common/aws/per_record.h"
 
 #include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include "connectors/common/failure.h"
 #include "connectors/common/message_key.h"
 
 namespace sluice::connectors::aws {
 namespace {
-
-using nlohmann::json;
 
 bool holds_too_large(const RecordBatch& batch, const PerRecord& per_record) {
   for (const RecordRun& run : batch.runs) {
@@ -21,6 +18,18 @@ bool holds_too_large(const RecordBatch& batch, const PerRecord& per_record) {
     }
   }
   return false;
+}
+
+using simdjson::dom::element;
+
+bool has(element record, std::string_view name) {
+  element found;
+  return record[name].get(found) == simdjson::SUCCESS && !found.is_null();
+}
+
+std::string_view text(element record, std::string_view name) {
+  std::string_view said;
+  return record[name].get(said) == simdjson::SUCCESS ? said : std::string_view{};
 }
 
 }  // namespace
@@ -35,24 +44,26 @@ SendOutcome classify(Answer answer, const RecordBatch& batch, const PerRecord& p
     return outcome;
   }
   if (!std::holds_alternative<Delivered>(outcome.decision)) return outcome;
-  const json said = json::parse(answer.body, nullptr, /*allow_exceptions=*/false);
-  const auto records = said.is_object() ? said.find(per_record.list) : said.end();
-  if (records == said.end() || !records->is_array() || records->size() != batch.records) {
+  static thread_local simdjson::dom::parser parser;
+  simdjson::dom::array records;
+  if (parser.parse(answer.body)[per_record.list].get(records) != simdjson::SUCCESS ||
+      records.size() != batch.records) {
     outcome.decision =
         RetryLater{fmt::format("{}: the answer does not name each record", per_record.call), {}, 0};
     return outcome;
   }
-  for (std::uint32_t i = 0; i < batch.records; ++i) {
-    const json& record = (*records)[i];
-    const bool failed =
-        record.is_object() && record.contains("ErrorCode") && !record["ErrorCode"].is_null();
-    if (!failed) continue;
-    outcome.decision = RetryLater{
-        fmt::format("{}: record {} of {}: {}: {}", per_record.call, i + 1, batch.records,
-                    text_of(record, "ErrorCode"), excerpt(text_of(record, "ErrorMessage"), {})),
-        {},
-        i};
-    break;
+  std::uint32_t index = 0;
+  for (const element record : records) {
+    if (has(record, "ErrorCode")) {
+      outcome.decision =
+          RetryLater{fmt::format("{}: record {} of {}: {}: {}", per_record.call, index + 1,
+                                 batch.records, text(record, "ErrorCode"),
+                                 excerpt(std::string(text(record, "ErrorMessage")), {})),
+                     {},
+                     index};
+      break;
+    }
+    ++index;
   }
   return outcome;
 }
