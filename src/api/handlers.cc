@@ -184,6 +184,7 @@ Handlers::Or<catalog::Organisation> Handlers::make_room(OrganisationId id, const
 Handlers::Or<catalog::Stream> Handlers::store_stream(NewStream draft) const {
   catalog::Stream& stream = draft.stream;
   Faults faults;
+  const MutexLock lock(claims_);
   if (auto looked = check_claim(with_.catalog, with_.connectors, stream, faults); !looked) {
     return refused(looked.error());
   }
@@ -289,6 +290,7 @@ Awaitable<std::optional<Response>> Handlers::store_change(const catalog::StreamC
                                                           const catalog::Stream& stream) const {
   Faults faults;
   auto store = [this, &change, &stream, &faults]() -> Result<catalog::Stream> {
+    const MutexLock lock(claims_);
     catalog::Stream changed = stream;
     if (change.destination) changed.destination = *change.destination;
     auto looked = check_claim(with_.catalog, with_.connectors, changed, faults);

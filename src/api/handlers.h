@@ -17,6 +17,7 @@
 #include "api/stream_body.h"
 #include "api/stream_change.h"
 #include "base/awaitable.h"
+#include "base/mutex.h"
 #include "http/error_answer.h"
 
 namespace sluice::api {
@@ -169,6 +170,9 @@ class Handlers {
       std::make_shared<std::atomic<std::uint32_t>>(0);
   RecordCalls records_;
   OrganisationSlots tests_;  // of streams' destinations
+  // Held from the look at what others claim (check_claim()) until a stream is stored, on the
+  // catalog's pool.
+  mutable Mutex claims_;
 };
 
 }  // namespace sluice::api

@@ -3,8 +3,10 @@
 import csv
 import gzip
 import io
+import json
 import pathlib
 import re
+from http.client import HTTPConnection
 
 import pytest
 
@@ -260,3 +262,27 @@ def test_formats_belong_to_types(start, aws, receiver):
         answer = sluice.call("POST", "/api/v2/data_stream?validate=false",
                              json={"data_stream_type": 2, "destination": body})
         assert answer.status_code == status, answer.text
+
+
+def test_of_creations_at_once_one_alone_gets_the_place(start):
+    sluice = start()
+    for round_number in range(20):
+        body = json.dumps({"data_stream_type": {"id": 2}, "destination": {
+            "connection_type": "S3", "credentials": {
+                "region": REGION, "bucket_name": BUCKET, "prefix": f"{round_number}/",
+                "access_key_id": "key", "secret_access_key": "secret"}}}).encode()
+        waiting = []
+        for organisation in range(1, 9):
+            connection = HTTPConnection(sluice.url.removeprefix("http://"), timeout=60)
+            connection.putrequest("POST", "/api/v2/data_stream?validate=false")
+            connection.putheader("Authorization", "Bearer " + sluice.token("admin", organisation))
+            connection.putheader("Content-Length", len(body))
+            connection.putheader("Content-Type", "application/json")
+            connection.endheaders(body[:-1])
+            waiting.append(connection)
+        for connection in waiting:
+            connection.send(body[-1:])
+        answers = sorted(connection.getresponse().status for connection in waiting)
+        for connection in waiting:
+            connection.close()
+        assert answers == [201] + [422] * 7
