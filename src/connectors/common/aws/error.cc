@@ -14,9 +14,10 @@ using nlohmann::json;
 
 // The codes by which AWS's own SDKs know throttling and errors that pass, whatever their status:
 // AWS SDKs and Tools Reference Guide, "Retry behavior"; botocore, retries/standard.py. The last
-// four are S3's for a body that was damaged or held up on its way, and for a write that met
-// another (Amazon S3 API Reference, "Error responses").
-constexpr std::array<std::string_view, 26> kPassing = {"Throttling",
+// five are S3's for a body that was damaged or held up on its way, and for a write that met
+// another (Amazon S3 API Reference, "Error responses"), and STS's where it cannot reach an ID
+// token's issuer (AWS STS API Reference, AssumeRoleWithWebIdentity).
+constexpr std::array<std::string_view, 27> kPassing = {"Throttling",
                                                        "ThrottlingException",
                                                        "ThrottledException",
                                                        "RequestThrottledException",
@@ -41,7 +42,8 @@ constexpr std::array<std::string_view, 26> kPassing = {"Throttling",
                                                        "BadDigest",
                                                        "XAmzContentSHA256Mismatch",
                                                        "IncompleteBody",
-                                                       "OperationAborted"};
+                                                       "OperationAborted",
+                                                       "IDPCommunicationError"};
 
 // Our clock is wrong (the same guide, "Common errors").
 constexpr std::array<std::string_view, 3> kClock = {"RequestTimeTooSkewed", "RequestExpired",
