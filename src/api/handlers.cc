@@ -218,7 +218,8 @@ Awaitable<Result<void>> Handlers::check_destination(const ParsedDestination& des
       .organisation = stream.organisation,
       .stream = stream.id,
       .settings = settings,
-      .success_200_only = delivery.has_value() && delivery->success_200_only};
+      .success_200_only = delivery.has_value() && delivery->success_200_only,
+      .kinds = kinds_of(stream.type)};
   const std::unique_ptr<connectors::Connector> connector =
       destination.connector->create(described, with_.connector_contexts[io_thread]);
   const connectors::Deadline deadline =

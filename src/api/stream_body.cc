@@ -53,13 +53,15 @@ void parse_replaces(const json& body, NewStream& draft, Faults& faults) {
   draft.replaces = StreamId{value->get<std::uint64_t>()};
 }
 
-void parse_settings(const json& body, const ConnectorTable& table, WallTime now, NewStream& draft,
-                    Faults& faults) {
+void parse_settings(const json& body, std::optional<std::uint32_t> type,
+                    const ConnectorTable& table, WallTime now, NewStream& draft, Faults& faults) {
   catalog::Stream& stream = draft.stream;
+  std::optional<connectors::StreamFacts> facts;
+  if (type) facts = {kinds_of(*type), draft.stream.historic};
   const json* destination = find(body, "destination");
   if (destination == nullptr) {
     faults.add("destination", "is required");
-  } else if (auto parsed = parse_destination(*destination, table, now, faults)) {
+  } else if (auto parsed = parse_destination(*destination, facts, table, now, faults)) {
     stream.destination = std::move(parsed->text);
     draft.connector = parsed->connector;
   }
@@ -102,11 +104,11 @@ std::optional<NewStream> parse_new_stream(const json& body, const ConnectorTable
   }
   const std::optional<std::uint32_t> type = parse_type(body, faults);
   draft.stream.type = type.value_or(draft.stream.type);
-  parse_settings(body, table, now, draft, faults);
   if (const json* filters = find(body, "filters"); filters != nullptr && type) {
     draft.stream.filters = parse_filters(*filters, *type, faults).value_or("");
   }
   parse_start(body, now, draft, faults);
+  parse_settings(body, type, table, now, draft, faults);
   parse_replaces(body, draft, faults);
   parse_status(body, draft.stream, faults);
   if (faults.size() != faults_before) return std::nullopt;

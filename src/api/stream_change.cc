@@ -135,7 +135,8 @@ void PatchReader::read_destination(const json& given) {
   const json* type = find(given, "connection_type");
   const bool same_type = type == nullptr || *type == stored.value("connection_type", "");
   std::optional<ParsedDestination> parsed =
-      parse_destination(merged_destination(given, stored, same_type), table_, now_, faults_);
+      parse_destination(merged_destination(given, stored, same_type),
+                        connectors::StreamFacts{kinds_of(present_.type)}, table_, now_, faults_);
   if (!parsed || parsed->text == present_.destination) return;
   const json changed = stored_json(parsed->text);
   if (same_type) {

@@ -178,8 +178,9 @@ void add_connector_fault(std::string_view message, std::string_view path, Faults
   faults.add(message.substr(0, colon), message.substr(colon + 2));
 }
 
-std::optional<ParsedDestination> parse_destination(const json& value, const ConnectorTable& table,
-                                                   WallTime now, Faults& faults) {
+std::optional<ParsedDestination> parse_destination(
+    const json& value, const std::optional<connectors::StreamFacts>& stream,
+    const ConnectorTable& table, WallTime now, Faults& faults) {
   constexpr std::array<std::string_view, 6> kKnown = {"connection_type", "format", "credentials",
                                                       "signing",         "auth",   "ca"};
   constexpr std::string_view kPath = "destination.credentials";
@@ -204,6 +205,10 @@ std::optional<ParsedDestination> parse_destination(const json& value, const Conn
   if (!valid) {
     add_connector_fault(valid.error().message, kPath, faults);
     return std::nullopt;
+  }
+  if (stream && connector->fits != nullptr) {
+    const Result<void> fits = connector->fits(credentials, *stream);
+    if (!fits) add_connector_fault(fits.error().message, "", faults);
   }
   json destination = {
       {"connection_type", connector->type}, {"format", format}, {"credentials", credentials}};

@@ -46,9 +46,10 @@ struct ParsedDestination {
   std::string text;  // secrets in clear
   const connectors::ConnectorDescriptor* connector = nullptr;
 };
-std::optional<ParsedDestination> parse_destination(const nlohmann::json& value,
-                                                   const ConnectorTable& table, WallTime now,
-                                                   Faults& faults);
+// `stream`: nullopt where its type is at fault itself.
+std::optional<ParsedDestination> parse_destination(
+    const nlohmann::json& value, const std::optional<connectors::StreamFacts>& stream,
+    const ConnectorTable& table, WallTime now, Faults& faults);
 
 // A message that begins with its property, as connectors and signing give it:
 // "destination.credentials.url: ...". Without that it is about `path`.

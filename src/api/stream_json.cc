@@ -98,7 +98,8 @@ ordered_json progress_json(const dispatch::StreamSnapshot& snapshot) {
           {"dead_letters", snapshot.dead_letters},
           {"dropped", snapshot.dropped},
           {"aged_out", snapshot.aged_out},
-          {"damaged", snapshot.damaged}};
+          {"damaged", snapshot.damaged},
+          {"skipped", snapshot.skipped}};
 }
 
 dispatch::StreamSnapshot snapshot_of(const catalog::Stream& stream) {

@@ -59,7 +59,8 @@ TEST_F(StreamsTest, ACreatedStreamHasTheShapeOfTheSpecification) {
       R"("delivery":{"preset":"emnify"},"status":{"id":1,"description":"Running"},)"
       R"("remote_status":null,"last_error":null,)"
       R"("progress":{"delivered":0,"lag_records":0,"lag_s":0,"next_offset":42,)"
-      R"("next_attempt":null,"dead_letters":0,"dropped":0,"aged_out":0,"damaged":0},)"
+      R"("next_attempt":null,"dead_letters":0,"dropped":0,"aged_out":0,"damaged":0,)"
+      R"("skipped":0},)"
       R"("created":"2026-11-21T20:00:00.000Z","updated":"2026-11-21T20:00:00.000Z"})";
   EXPECT_EQ(response.body, expected);
   EXPECT_EQ(send(Role::Viewer, 1, {"GET", kList + "/1"}).body, expected);
@@ -166,10 +167,10 @@ TEST_F(StreamsTest, NamesEveryFaultAndCreatesNothing) {
       "delivery": {"timeout_ms": 1, "tempo": 1}, "stream_historic_data": "yes",
       "start_from": "now", "status": 3})";
   EXPECT_EQ(named(post(body)),
-            (Names{"colour", "name", "data_stream_type", "destination.shade", "destination.format",
-                   "destination.credentials.pace", "destination.credentials.url",
-                   "destination.credentials.size", "delivery.timeout_ms", "delivery.tempo",
-                   "stream_historic_data", "start_from", "status"}));
+            (Names{"colour", "name", "data_stream_type", "stream_historic_data", "start_from",
+                   "destination.shade", "destination.format", "destination.credentials.pace",
+                   "destination.credentials.url", "destination.credentials.size",
+                   "delivery.timeout_ms", "delivery.tempo", "status"}));
   EXPECT_EQ(named(post("{}")), (Names{"data_stream_type", "destination"}));
   EXPECT_EQ(named(post("[]")), Names{"body"});
   EXPECT_EQ(named(post("7")), Names{"body"});

@@ -9,8 +9,8 @@ namespace {
 AttemptOutcome outcome_of(const connectors::Decision& decision) {
   // In the order of the variant.
   constexpr AttemptOutcome kOutcomes[] = {AttemptOutcome::Delivered, AttemptOutcome::Retry,
-                                          AttemptOutcome::Rejected, AttemptOutcome::Misconfigured,
-                                          AttemptOutcome::Gone};
+                                          AttemptOutcome::Rejected,  AttemptOutcome::Misconfigured,
+                                          AttemptOutcome::Gone,      AttemptOutcome::Rejected};
   static_assert(std::size(kOutcomes) == std::variant_size_v<connectors::Decision>);
   return kOutcomes[decision.index()];
 }

@@ -34,6 +34,7 @@ struct StreamSnapshot {
   std::uint64_t delivered = 0;       // records, since the stream was created
   std::uint64_t aged_out = 0;        // offsets that retention took before they were delivered
   std::uint64_t damaged = 0;         // offsets that the log lost to damage
+  std::uint64_t skipped = 0;         // records that the destination makes nothing of
   std::uint64_t dropped = 0;         // offsets that passed while Disabled, or were skipped
   std::uint64_t dead_letters = 0;    // records that are parked now
   Offset next_offset;                // the cursor

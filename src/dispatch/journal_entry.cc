@@ -41,7 +41,7 @@ struct RawEntry {
   std::uint64_t parked;
   std::uint32_t usage_stored_s;
   std::uint32_t event_stored_s;
-  std::uint8_t reserved[8];
+  std::uint64_t skipped;
 };
 static_assert(sizeof(RawEntry) == kChecksumAt);
 
@@ -83,7 +83,7 @@ JournalSlot encode(const JournalEntry& entry, std::uint64_t sequence) {
       .parked = entry.parked,
       .usage_stored_s = entry.usage_stored_s,
       .event_stored_s = entry.event_stored_s,
-      .reserved = {},
+      .skipped = entry.skipped,
   };
   JournalSlot slot;
   std::memcpy(slot.data(), &raw, sizeof raw);
@@ -121,6 +121,7 @@ std::optional<JournalEntry> decode(std::span<const char, kJournalSlotBytes> slot
   entry.parked = raw.parked;
   entry.usage_stored_s = raw.usage_stored_s;
   entry.event_stored_s = raw.event_stored_s;
+  entry.skipped = raw.skipped;
   return entry;
 }
 

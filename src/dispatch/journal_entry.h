@@ -27,6 +27,7 @@ struct JournalEntry {
   std::uint32_t revision = 1;
   std::optional<Offset> previous;  // last record of the last batch settled
   std::uint64_t delivered = 0;     // the stream's counts up to `cursor`
+  std::uint64_t skipped = 0;       // not sent, as the destination makes nothing of them
   std::uint64_t aged_out = 0;
   std::uint64_t damaged = 0;
   std::uint64_t dropped = 0;

@@ -89,6 +89,7 @@ TEST(JournalEntryBytes, EveryMemberComesBack) {
   entry.delivered = 5;
   entry.aged_out = 6;
   entry.damaged = 7;
+  entry.skipped = 9;
   entry.dropped = 10;
   entry.filter_revision = 8;
   entry.render_revision = 9;

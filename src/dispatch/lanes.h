@@ -25,7 +25,7 @@ struct Lane {
   enum class Phase : std::uint8_t {
     Ready,
     Sending,
-    ToPark,  // refused; another lane's records are being parked
+    ToPark,  // its request is, once no other lane's is
     Parking,
   };
   std::vector<std::uint32_t> records;  // indexes into the run
@@ -40,8 +40,8 @@ struct Lane {
   std::uint32_t failures = 0;       // in a row
   std::uint16_t misconfigured = 0;  // in a row
   std::optional<SteadyTime> ages_out_at;
-  std::string refusal;  // why it is to be parked
-  int status = 0;       // that it was refused with
+  std::string refusal;        // why it is to be parked
+  std::optional<int> status;  // that it was refused with; none: set aside
 
   bool settled() const { return ends.empty(); }
   std::uint32_t request_records() const { return ends.back() - at; }

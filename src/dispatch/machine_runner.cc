@@ -57,7 +57,8 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.
   Counter* const counters[] = {&attempts_delivered, &attempts_retry, &attempts_rejected,
-                               &attempts_misconfigured, &attempts_gone};
+                               &attempts_misconfigured, &attempts_gone, &attempts_rejected};
+  static_assert(std::size(counters) == std::variant_size_v<connectors::Decision>);
   return *counters[decision.index()];
 }
 
@@ -301,9 +302,12 @@ void MachineRunner::on_sent(const std::shared_ptr<Attempt>& attempt,
   const connectors::RecordBatch& batch = *attempt->batch;
   const SteadyTime::duration took = now() - attempt->begun;
   DispatchMetrics& metrics = shared_->metrics;
-  metrics.attempts(outcome.decision).add();
-  metrics.seconds.observe(std::chrono::duration<double>(took).count());
-  if (attempts_ != nullptr) {
+  const bool was_tried = !connectors::all_skipped(batch, outcome);
+  if (was_tried) {
+    metrics.attempts(outcome.decision).add();
+    metrics.seconds.observe(std::chrono::duration<double>(took).count());
+  }
+  if (attempts_ != nullptr && was_tried) {
     const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
     attempts_->add(attempt_of(batch, outcome, attempt->begun_wall, latency));
   }

@@ -187,6 +187,8 @@ void ReplayRunner::moved() {
     row_.sent = machine_->delivered();
     row_.parked = machine_->parked_count();
     row_.error = machine_->last_error();
+    if (row_.total) *row_.total -= machine_->skipped() - skipped_;  // they are not to be sent
+    skipped_ = machine_->skipped();
     if (!row_.total) {
       if (const auto rest = machine_->rest()) row_.total = row_.sent + row_.parked + *rest;
     }

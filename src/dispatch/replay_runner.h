@@ -59,6 +59,7 @@ class ReplayRunner final : public MachineRunner {
   std::vector<Offset> settled_;
   bool flushing_ = false;
   std::optional<SteadyTime> flush_at_;  // again, after a failure
+  std::uint64_t skipped_ = 0;           // records, when moved() looked last
 
   boost::asio::steady_timer end_timer_;
   std::vector<std::function<void(Result<void>)>> end_waiters_;

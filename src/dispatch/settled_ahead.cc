@@ -21,6 +21,7 @@ std::uint64_t& counter(SettledAhead::Counts& counts, Settled how) {
     case Settled::Delivered: break;
     case Settled::Parked: return counts.parked;
     case Settled::AgedOut: return counts.aged_out;
+    case Settled::Skipped: return counts.skipped;
   }
   return counts.delivered;
 }
@@ -73,7 +74,7 @@ std::optional<SettledAhead> SettledAhead::decode(std::string_view bytes) {
     std::uint64_t offset = 0;
     std::memcpy(&offset, records.data() + at, sizeof offset);
     const auto how = static_cast<Settled>(records[at + sizeof offset]);
-    if (how < Settled::Delivered || how > Settled::AgedOut) return std::nullopt;
+    if (how < Settled::Delivered || how > Settled::Skipped) return std::nullopt;
     if (ahead.contains(Offset{offset})) return std::nullopt;
     ahead.add(Offset{offset}, how);
   }

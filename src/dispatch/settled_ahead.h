@@ -13,7 +13,7 @@
 
 namespace sluice::dispatch {
 
-enum class Settled : std::uint8_t { Delivered = 1, Parked = 2, AgedOut = 3 };
+enum class Settled : std::uint8_t { Delivered = 1, Parked = 2, AgedOut = 3, Skipped = 4 };
 
 class SettledAhead {
  public:
@@ -21,7 +21,8 @@ class SettledAhead {
     std::uint64_t delivered = 0;
     std::uint64_t parked = 0;
     std::uint64_t aged_out = 0;
-    std::uint64_t all() const { return delivered + parked + aged_out; }
+    std::uint64_t skipped = 0;
+    std::uint64_t all() const { return delivered + parked + aged_out + skipped; }
     friend bool operator==(const Counts&, const Counts&) = default;
   };
 

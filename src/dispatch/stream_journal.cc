@@ -76,6 +76,7 @@ JournalEntry StreamMachine::entry() const {
   entry.usage_stored_s = delivered_stored_.usage_s;
   entry.event_stored_s = delivered_stored_.event_s;
   entry.delivered = delivered_;
+  entry.skipped = skipped_;
   entry.aged_out = losses_.aged_out;
   entry.damaged = losses_.damaged;
   entry.dropped = dropped_;

@@ -59,6 +59,7 @@ void StreamMachine::take_over(const JournalEntry& entry) {
   previous_ = entry.previous;
   delivered_stored_ = {entry.usage_stored_s, entry.event_stored_s};
   delivered_ = entry.delivered;
+  skipped_ = entry.skipped;
   dropped_ = entry.dropped;
   parked_ = entry.parked;
   losses_ = {entry.aged_out, entry.damaged};
@@ -417,6 +418,7 @@ void StreamMachine::move_cursor(Offset to) {
   delivered_ += passed.delivered;
   parked_ += passed.parked;
   losses_.aged_out += passed.aged_out;
+  skipped_ += passed.skipped;
 }
 
 // For its back-off or, if it was not tried yet, for the interval.

@@ -174,6 +174,7 @@ class StreamMachine {
   const std::string& last_error() const { return unusable() ? settings_.unusable : last_error_; }
   std::optional<int> remote_status() const { return remote_status_; }
   std::uint64_t delivered() const { return delivered_ + ahead_.counts().delivered; }
+  std::uint64_t skipped() const { return skipped_ + ahead_.counts().skipped; }
   std::uint64_t dropped() const { return dropped_; }
   std::uint64_t parked_count() const { return parked_ + ahead_.counts().parked; }
   const Losses& losses() const { return losses_; }
@@ -260,20 +261,21 @@ class StreamMachine {
   bool push_head(SteadyTime now);
   void attempt(SteadyTime now);
   void describe(connectors::RecordBatch& records) const;
-  void confirm(SteadyTime now);
-  void confirm_up_to(std::uint32_t record, SteadyTime now);
+  void confirm(std::uint32_t skipped, SteadyTime now);
+  void confirm_up_to(std::uint32_t record, std::uint32_t skipped, SteadyTime now);
   void succeeded(SteadyTime now);
   void pass_head(SteadyTime now);
   void move_cursor(Offset to);
   void drop_head();
   void split_head(std::uint32_t records);
-  void note_delivered(std::uint32_t records);
+  void note_settled(std::uint32_t records, std::uint32_t skipped, SteadyTime now);
   void note_cut(std::uint32_t records, std::uint32_t batches);
   void note_doubt(const connectors::RecordBatch& records, const connectors::SendOutcome& outcome);
   void count_failure(SteadyTime now);
   void retry(const connectors::RetryLater& outcome, SteadyTime now);
   void rejected(const connectors::Rejected& outcome, int status, SteadyTime now);
   void refused_alone(const connectors::Rejected& outcome, int status, SteadyTime now);
+  void set_aside(const connectors::SetAside& outcome);
   void misconfigured(const std::string& reason, SteadyTime now);
   void begin_parking();
   void park_head(std::string reason, std::optional<int> status);
@@ -291,10 +293,12 @@ class StreamMachine {
   void settle(Lane& lane, std::uint32_t records, Settled how);
   void pass_run(SteadyTime now);
   void sent(Lane& lane, const connectors::SendOutcome& outcome, SteadyTime now);
-  void delivered(Lane& lane, std::uint32_t records, SteadyTime now);
+  void confirm(Lane& lane, std::uint32_t records, std::uint32_t skipped, SteadyTime now);
   void retry(Lane& lane, const connectors::RetryLater& outcome, SteadyTime now);
   void misconfigured(Lane& lane, const std::string& reason, SteadyTime now);
   void rejected(Lane& lane, const connectors::Rejected& outcome, int status, SteadyTime now);
+  void to_park(Lane& lane, std::uint32_t records, const std::string& reason,
+               std::optional<int> refused_with, SteadyTime now);
   void park_lane();
   void parked(Lane& lane, const Result<void>& result, SteadyTime now);
   void forget_misconfigured();
@@ -343,6 +347,7 @@ class StreamMachine {
   std::optional<Offset> previous_;
   connectors::FirstStored delivered_stored_;
   std::uint64_t delivered_ = 0;
+  std::uint64_t skipped_ = 0;
   std::uint64_t dropped_ = 0;
   std::uint64_t parked_ = 0;
   Losses losses_;

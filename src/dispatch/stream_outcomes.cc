@@ -23,6 +23,7 @@ std::uint32_t arrived(const connectors::Decision& decision) {
   if (const auto* later = std::get_if<connectors::RetryLater>(&decision)) {
     return later->first_failed;
   }
+  if (const auto* aside = std::get_if<connectors::SetAside>(&decision)) return aside->first;
   const auto* refused = std::get_if<connectors::Rejected>(&decision);
   return refused != nullptr ? refused->record.value_or(0) : 0;
 }
@@ -60,8 +61,12 @@ Actions StreamMachine::sent(const connectors::RecordBatch& batch,
   using namespace connectors;
   const bool delivered = std::holds_alternative<Delivered>(outcome.decision);
   if (abandoned_ && !delivered) return finish(now);
+  if (all_skipped(batch, outcome)) {
+    confirm(batch.records, now);
+    return finish(now);
+  }
   note_doubt(batch, outcome);
-  if (!delivered) confirm_up_to(arrived(outcome.decision), now);
+  if (!delivered) confirm_up_to(arrived(outcome.decision), outcome.skipped, now);
   if (drop_to_ && !delivered) return finish(now);
   remote_status_ = outcome.remote_status;
   if (outcome.answered) {
@@ -70,13 +75,15 @@ Actions StreamMachine::sent(const connectors::RecordBatch& batch,
   const auto* wrong = std::get_if<Misconfigured>(&outcome.decision);
   if (wrong == nullptr) counts_.misconfigured = 0;
   if (delivered) {
-    confirm(now);
+    confirm(outcome.skipped, now);
   } else if (parking()) {
     begin_parking();
   } else if (const auto* later = std::get_if<RetryLater>(&outcome.decision)) {
     retry(*later, now);
   } else if (const auto* refused = std::get_if<Rejected>(&outcome.decision)) {
     rejected(*refused, outcome.remote_status, now);
+  } else if (const auto* aside = std::get_if<SetAside>(&outcome.decision)) {
+    set_aside(*aside);
   } else if (wrong != nullptr) {
     misconfigured(wrong->reason, now);
   } else {
@@ -101,24 +108,22 @@ void StreamMachine::note_doubt(const connectors::RecordBatch& records,
 
 // ---- Delivered, or in part ---------------------------------------------------------------------
 
-void StreamMachine::confirm(SteadyTime now) {
-  note_delivered(head_->records.records);
+void StreamMachine::confirm(std::uint32_t skipped, SteadyTime now) {
+  note_settled(head_->records.records, skipped, now);
   pass_head(now);
-  succeeded(now);
 }
 
 // The records before this one arrived; those from it on are a batch of their own.
-void StreamMachine::confirm_up_to(std::uint32_t record, SteadyTime now) {
+void StreamMachine::confirm_up_to(std::uint32_t record, std::uint32_t skipped, SteadyTime now) {
   SLUICE_ASSERT(record < head_->records.records);
   if (record == 0) return;
-  note_delivered(record);
+  note_settled(record, skipped, now);
   previous_ = offset_of(head_->records, record - 1);
   // What was passed over behind it is looked at again should the filters change before the rest is
   // frozen.
   move_cursor(next(*previous_));
   narrow(*head_, record, head_->records.records);
   head_->must_freeze = true;
-  succeeded(now);
 }
 
 void StreamMachine::succeeded(SteadyTime now) {
@@ -131,9 +136,13 @@ void StreamMachine::succeeded(SteadyTime now) {
   sooner(save_due_, now + kSaveAfter);
 }
 
-// What was delivered also shows how large a batch may be.
-void StreamMachine::note_delivered(std::uint32_t records) {
-  delivered_ += records;
+// The head's first records. What was delivered also shows how large a batch may be.
+void StreamMachine::note_settled(std::uint32_t records, std::uint32_t skipped, SteadyTime now) {
+  SLUICE_ASSERT(skipped <= records);
+  delivered_ += records - skipped;
+  skipped_ += skipped;
+  if (skipped == records) return;
+  succeeded(now);
   const connectors::FirstStored first = connectors::first_stored(head_->records.runs, records);
   if (first.usage_s != 0) delivered_stored_.usage_s = first.usage_s;
   if (first.event_s != 0) delivered_stored_.event_s = first.event_s;
@@ -225,6 +234,13 @@ void StreamMachine::rejected(const connectors::Rejected& outcome, int status, St
   split_head((records + 1) / 2);
 }
 
+// Nobody refused them: they neither count as refused nor end a row of refusals.
+void StreamMachine::set_aside(const connectors::SetAside& outcome) {
+  SLUICE_ASSERT(outcome.count > 0 && outcome.count <= head_->records.records);
+  split_head(outcome.count);
+  park_head(outcome.reason, std::nullopt);
+}
+
 // Its first records are a batch of their own, the others the next.
 void StreamMachine::split_head(std::uint32_t records) {
   if (records == head_->records.records) return;
@@ -285,6 +301,7 @@ void StreamMachine::park_head(std::string reason, std::optional<int> status) {
   behind.delivered += passed.delivered;
   behind.parked += passed.parked;
   behind.aged_out += passed.aged_out;
+  behind.skipped += passed.skipped;
   actions_.park =
       Actions::Park{&head_->records, behind, std::move(ahead), std::move(reason), status};
 }

@@ -223,6 +223,60 @@ TEST(StreamOutcomes, ARecordThatIsNamedAsRefusedIsParkedAtOnce) {
   EXPECT_EQ(s.parked(), "freeze 6-9");
 }
 
+TEST(StreamOutcomes, WhatTheDestinationWouldLoseIsParkedAndCountsForNothing) {
+  DeliverySettings settings;
+  settings.rejected_in_a_row = 1;
+  Script s(settings);
+  s.begin();
+  s.store(10);
+  EXPECT_EQ(s.sent(connectors::SetAside{"too old", 2, 3}, 422), "park 2-4");
+  EXPECT_EQ(s.machine->delivered(), 2u);
+  EXPECT_EQ(s.parked(), "freeze 5-9");
+  EXPECT_EQ(s.machine->status(), StreamStatus::Running);
+  EXPECT_EQ(s.machine->parked_count(), 3u);
+  s.frozen();
+  EXPECT_EQ(s.sent(connectors::SetAside{"too old", 0, 5}, 422), "park 5-9");
+  s.parked();
+  EXPECT_EQ(s.machine->cursor(), Offset{10});
+}
+
+TEST(StreamOutcomes, WhatWasSkippedIsNotCountedAsDelivered) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.sent_but(4, connectors::Delivered{});
+  EXPECT_EQ(s.machine->delivered(), 6u);
+  EXPECT_EQ(s.machine->skipped(), 4u);
+  EXPECT_EQ(s.machine->cursor(), Offset{10});
+  s.store(5);
+  s.frozen();
+  EXPECT_EQ(s.sent_but(1, connectors::SetAside{"too old", 3, 2}), "park 13-14");
+  EXPECT_EQ(s.parking->behind.skipped, 5u);
+  s.parked();
+  EXPECT_EQ(s.machine->delivered(), 8u);
+  EXPECT_EQ(s.machine->skipped(), 5u);
+  Script after;
+  after.start.entry = s.parking->behind;
+  after.begin();
+  EXPECT_EQ(after.machine->skipped(), 5u);
+}
+
+TEST(StreamOutcomes, WhatWasSkippedAltogetherSaysNothingOfTheDestination) {
+  DeliverySettings settings;
+  settings.rejected_in_a_row = 2;
+  Script s(settings, {1, 1 << 20});
+  s.begin();
+  s.store(3);
+  EXPECT_EQ(s.sent(connectors::Rejected{"no"}, 400), "park 0-0");
+  s.parked();
+  s.sent_but(1, connectors::Delivered{});
+  EXPECT_EQ(s.machine->skipped(), 1u);
+  EXPECT_EQ(s.machine->remote_status(), 400) << "of the last that was sent";
+  EXPECT_EQ(s.sent(connectors::Rejected{"no"}, 400), "park 2-2");
+  s.parked();
+  EXPECT_EQ(s.machine->status(), StreamStatus::Error) << "two refused in a row";
+}
+
 // ---- Misconfigured -----------------------------------------------------------------------------
 
 TEST(StreamOutcomes, MisconfiguredIsTriedAgainUntilTooManyInARow) {

@@ -130,9 +130,12 @@ void StreamMachine::sent(Lane& lane, const connectors::SendOutcome& outcome, Ste
   using namespace connectors;
   const bool all = std::holds_alternative<Delivered>(outcome.decision);
   if (abandoned_ && !all) return;
+  if (all_skipped(lane.request.records, outcome)) {
+    return settle(lane, lane.request_records(), Settled::Skipped);
+  }
   note_doubt(lane.request.records, outcome);
   if (const std::uint32_t part = all ? lane.request_records() : arrived(outcome.decision)) {
-    delivered(lane, part, now);
+    confirm(lane, part, outcome.skipped, now);
   }
   if (drop_to_ && !all) return;
   remote_status_ = outcome.remote_status;
@@ -146,6 +149,8 @@ void StreamMachine::sent(Lane& lane, const connectors::SendOutcome& outcome, Ste
     retry(lane, *later, now);
   } else if (const auto* refused = std::get_if<Rejected>(&outcome.decision)) {
     rejected(lane, *refused, outcome.remote_status, now);
+  } else if (const auto* aside = std::get_if<SetAside>(&outcome.decision)) {
+    to_park(lane, aside->count, aside->reason, std::nullopt, now);
   } else if (wrong != nullptr) {
     misconfigured(lane, wrong->reason, now);
   } else if (!in_error()) {
@@ -164,13 +169,18 @@ void StreamMachine::settle(Lane& lane, std::uint32_t records, Settled how) {
   lane.pass(records);
 }
 
-void StreamMachine::delivered(Lane& lane, std::uint32_t records, SteadyTime now) {
+// The request's first records. Which of them were skipped nobody asks: only how many.
+void StreamMachine::confirm(Lane& lane, std::uint32_t records, std::uint32_t skipped,
+                            SteadyTime now) {
+  SLUICE_ASSERT(skipped <= records);
+  settle(lane, skipped, Settled::Skipped);
+  if (skipped == records) return;
   run_->any_delivered = true;
   ++run_->requests_delivered;
   run_->largest_delivered = std::max(run_->largest_delivered, records);
   lane.failures = 0;
   lane.not_before = now;
-  settle(lane, records, Settled::Delivered);
+  settle(lane, records - skipped, Settled::Delivered);
   succeeded(now);
 }
 
@@ -234,15 +244,22 @@ void StreamMachine::rejected(Lane& lane, const connectors::Rejected& outcome, in
     }
     return lane.split((records + 1) / 2);
   }
-  lane.split(1);
   const Offset record = run_->records[lane.records[lane.at]].offset;
   if (settings_.delivery.halt_on_rejected) {
+    lane.split(1);
     if (!in_error()) fail(refused_for_good(record, outcome), now);
     return;
   }
+  to_park(lane, 1, outcome.reason, status, now);
+}
+
+void StreamMachine::to_park(Lane& lane, std::uint32_t records, const std::string& reason,
+                            std::optional<int> refused_with, SteadyTime now) {
+  lane.split(records);
+  lane.not_before = now;
   lane.phase = Lane::Phase::ToPark;
-  lane.refusal = outcome.reason;
-  lane.status = status;
+  lane.refusal = reason;
+  lane.status = refused_with;
 }
 
 // One after the other: each takes with it what is settled by then.
@@ -251,12 +268,15 @@ void StreamMachine::park_lane() {
   if (lane == nullptr || run_->in(Lane::Phase::Parking) != nullptr) return;
   lane->phase = Lane::Phase::Parking;
   if (lane->request.records.runs.empty()) {
-    lane->request = pick(*head_, std::span(lane->records).subspan(lane->at, 1));
+    lane->request =
+        pick(*head_, std::span(lane->records).subspan(lane->at, lane->request_records()));
   }
   JournalEntry state = head_->frozen ? boundary_entry() : entry();
-  count_one(state.rejected_in_a_row);
+  if (lane->status) count_one(state.rejected_in_a_row);
   SettledAhead ahead = ahead_;
-  ahead.add(run_->records[lane->records[lane->at]].offset, Settled::Parked);
+  for (std::uint32_t i = lane->at; i < lane->ends.back(); ++i) {
+    ahead.add(run_->records[lane->records[i]].offset, Settled::Parked);
+  }
   actions_.park =
       Actions::Park{&lane->request.records, state, std::move(ahead), lane->refusal, lane->status};
 }
@@ -272,9 +292,9 @@ void StreamMachine::parked(Lane& lane, const Result<void>& result, SteadyTime no
     return own_fault("dead letters cannot be stored: " + result.error().message, now);
   }
   own_fault_over(now);
-  settle(lane, 1, Settled::Parked);
+  settle(lane, lane.request_records(), Settled::Parked);
   sooner(save_due_, now + kSaveAfter);
-  count_refused(now);
+  if (lane.status) count_refused(now);
 }
 
 // ---- Too old -----------------------------------------------------------------------------------

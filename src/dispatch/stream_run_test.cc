@@ -14,6 +14,7 @@ using connectors::Gone;
 using connectors::Misconfigured;
 using connectors::Rejected;
 using connectors::RetryLater;
+using connectors::SetAside;
 
 DeliverySettings parallel(std::uint32_t requests) {
   DeliverySettings settings;
@@ -101,6 +102,64 @@ TEST(StreamRun, AnIntervalHoldsForEachRequest) {
   EXPECT_EQ(s.after(499ms), "");
   EXPECT_EQ(s.after(1ms), "send 5-1-1-1 #1");
   EXPECT_EQ(s.after(500ms), "send 5-1-2-2 #1");
+}
+
+// ---- Passed over, or set aside -----------------------------------------------------------------
+
+TEST(StreamRun, WhatWasSkippedIsCountedAndSettled) {
+  Running s("aabbc", parallel(2));
+  s.answer_but(0, 1, Delivered{});
+  EXPECT_EQ(s.machine->delivered(), 1u);
+  EXPECT_EQ(s.machine->skipped(), 1u);
+  EXPECT_EQ(s.answer_but(2, 2, Delivered{}), "") << "c is under way";
+  EXPECT_EQ(s.machine->skipped(), 3u);
+  EXPECT_EQ(s.machine->cursor(), Offset{0});
+  s.delivered(4);
+  EXPECT_EQ(s.machine->cursor(), Offset{5});
+  EXPECT_EQ(s.machine->delivered(), 2u);
+  EXPECT_EQ(s.machine->skipped(), 3u);
+}
+
+TEST(StreamRun, ADeviceOfWhichAllIsSkippedSaysNothingOfTheDestination) {
+  Running s("ab", parallel(2));
+  s.failed(0);
+  ASSERT_TRUE(s.machine->failing());
+  s.answer_but(1, 1, Delivered{});
+  EXPECT_TRUE(s.machine->failing());
+  EXPECT_EQ(s.machine->remote_status(), 503);
+}
+
+TEST(StreamRun, WhatIsSetAsideIsParkedTogetherAndCountsForNothing) {
+  DeliverySettings settings = parallel(2);
+  settings.rejected_in_a_row = 1;
+  settings.halt_on_rejected = true;
+  Running s("aabaab", settings);
+  EXPECT_EQ(s.began, "send 5-1-0-4 #1, send 5-1-2-5 #1");
+  EXPECT_EQ(s.answer_but(0, 1, SetAside{"too old", 1, 2}), "park 1-3");
+  EXPECT_EQ(s.parking->records->records, 2u);
+  EXPECT_EQ(s.parking->status, std::nullopt);
+  EXPECT_EQ(s.parking->behind.rejected_in_a_row, 0u);
+  EXPECT_EQ(s.parking->ahead.counts(), (SettledAhead::Counts{.parked = 2, .skipped = 1}));
+  EXPECT_EQ(s.parked(), "send 5-1-4-4 #1") << "what lies behind goes on";
+  EXPECT_EQ(s.answer_but(2, 0, SetAside{"too old", 0, 2}), "park 2-5");
+  s.parked();
+  s.delivered(4);
+  EXPECT_EQ(s.machine->status(), StreamStatus::Running);
+  EXPECT_EQ(s.machine->cursor(), Offset{6});
+  EXPECT_EQ(s.machine->parked_count(), 4u);
+  EXPECT_EQ(s.machine->delivered(), 1u);
+  EXPECT_EQ(s.machine->skipped(), 1u);
+}
+
+TEST(StreamRun, WhatWasSetAsideIsNotLookedAtAgainAfterACrash) {
+  Running s("aab", parallel(2));
+  s.answer_but(0, 0, SetAside{"too old", 0, 2});
+  Script after(parallel(2));
+  after.store_devices("aab");
+  after.start.entry = s.parking->behind;
+  after.start.ahead = s.parking->ahead;
+  after.begin();
+  EXPECT_EQ(after.frozen(), "send 5-1-2-2 #1");
 }
 
 // ---- Failures ----------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
     snapshot.delivered = entry->delivered;
     snapshot.aged_out = entry->aged_out;
     snapshot.damaged = entry->damaged;
+    snapshot.skipped = entry->skipped;
     snapshot.dropped = entry->dropped;
   }
   shared_->metrics.streams(row.status).add(1);
@@ -309,6 +310,7 @@ void StreamRunner::publish() {
   snapshot.delivered = machine_->delivered();
   snapshot.aged_out = machine_->losses().aged_out;
   snapshot.damaged = machine_->losses().damaged;
+  snapshot.skipped = machine_->skipped();
   snapshot.dropped = machine_->dropped();
   snapshot.next_offset = machine_->cursor();
   snapshot.next_attempt = next_wall;

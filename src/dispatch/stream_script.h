@@ -66,6 +66,10 @@ class Script {
                    Fault fault = Fault::Destination) {
     return did(machine->sent(*sending, {std::move(decision), status, answered, fault}, now));
   }
+  // The same, and the destination made nothing of so many of the records that arrived.
+  std::string sent_but(std::uint32_t skipped, connectors::Decision decision) {
+    return answer_but(sending->first.value(), skipped, std::move(decision));
+  }
   std::string parked(Result<void> result = {}) { return did(machine->parked(result, now)); }
   std::string skip(std::uint64_t to, bool park) {
     auto actions = machine->skip(Offset{to}, park, now);
@@ -117,6 +121,13 @@ class Script {
                      bool answered = true, Fault fault = Fault::Destination) {
     const connectors::RecordBatch& batch = *under_way.extract(first).mapped();
     return did(machine->sent(batch, {std::move(decision), status, answered, fault}, now));
+  }
+  std::string answer_but(std::uint64_t first, std::uint32_t skipped,
+                         connectors::Decision decision) {
+    const connectors::RecordBatch& batch = *under_way.extract(first).mapped();
+    connectors::SendOutcome outcome{std::move(decision), 202, true};
+    outcome.skipped = skipped;
+    return did(machine->sent(batch, outcome, now));
   }
   std::string delivered(std::uint64_t first) { return answer(first, connectors::Delivered{}); }
   std::string failed(std::uint64_t first) {

@@ -64,7 +64,8 @@ StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_conn
     return descriptor->create({.organisation = organisation,
                                .stream = stream,
                                .settings = destination,
-                               .success_200_only = success_200_only},
+                               .success_200_only = success_200_only,
+                               .kinds = kinds},
                               *context);
   };
   return setup;

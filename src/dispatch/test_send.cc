@@ -25,6 +25,7 @@ std::shared_ptr<const recordlog::Chunk> chunk_of(std::string record, Kind kind,
   auto one = std::make_shared<OneRecord>();
   one->text = std::move(record);
   one->starts[1] = static_cast<std::uint32_t>(one->text.size()) + 1;
+  one->columns.time_ms = now.ms;
   one->chunk.organisation = organisation;
   one->chunk.kind = kind;
   one->chunk.stored = now;

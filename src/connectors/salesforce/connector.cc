@@ -82,6 +82,7 @@ class SalesforceConnector final : public Connector {
         api_path_(std::move(config.api_path)),
         fields_(std::move(config.fields)),
         secrets_(std::move(config.secrets)),
+        kinds_(destination.kinds),
         organisation_(destination.organisation),
         http_(context.http),
         tls_(http_.make_tls(std::move(tls))),
@@ -109,12 +110,15 @@ class SalesforceConnector final : public Connector {
   }
 
  private:
-  // An event of the customer's may be for one of the kinds alone.
   std::vector<std::string> missing_from(const std::string& description) const {
     if (!fields_.empty()) return missing_fields(description, fields_);
-    std::vector<std::string> of_events = missing_fields(description, fields_of(Kind::Event));
-    std::vector<std::string> of_usage = missing_fields(description, fields_of(Kind::Usage));
-    return of_usage.size() < of_events.size() ? of_usage : of_events;
+    std::vector<Field> wanted;
+    for (const Kind kind : {Kind::Usage, Kind::Event}) {
+      if (!kinds_.contains(kind)) continue;
+      const std::vector<Field>& documented = fields_of(kind);
+      wanted.insert(wanted.end(), documented.begin(), documented.end());
+    }
+    return missing_fields(description, wanted);
   }
 
   // A token that is refused is got anew, once.
@@ -166,6 +170,7 @@ class SalesforceConnector final : public Connector {
   const std::string api_path_;
   const std::vector<Field> fields_;
   const std::vector<std::string> secrets_;
+  const KindSet kinds_;
   const OrganisationId organisation_;
   egress::HttpClient& http_;
   const std::shared_ptr<egress::TlsContext> tls_;
