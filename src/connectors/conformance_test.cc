@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -273,8 +274,23 @@ TEST_P(Conformance, ShowsNoSecretEvenIfTheAnswerDoes) {
   EXPECT_NE(exchange.response_body.find("you sent ***"), std::string::npos);
 }
 
+std::string unpacked(const std::string& gzip) {
+  z_stream stream{};
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(gzip.data()));
+  stream.avail_in = static_cast<uInt>(gzip.size());
+  std::string plain(1 << 20, '\0');
+  stream.next_out = reinterpret_cast<Bytef*>(plain.data());
+  stream.avail_out = static_cast<uInt>(plain.size());
+  inflateInit2(&stream, 31);
+  EXPECT_EQ(inflate(&stream, Z_FINISH), Z_STREAM_END);
+  inflateEnd(&stream);
+  plain.resize(stream.total_out);
+  return plain;
+}
+
 // What is said in a body, in its order: of JSON the texts, unpacked where they are base64.
-std::string readable(const std::string& body) {
+std::string readable(std::string body) {
+  if (body.starts_with("\x1f\x8b")) body = unpacked(body);
   const json parsed = json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_discarded()) return body;
   std::string text;

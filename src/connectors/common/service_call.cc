@@ -19,7 +19,8 @@ void show_request(const ServiceCall& call, Exchange& exchange) {
     const bool secret = std::ranges::find(call.secret_headers, name) != call.secret_headers.end();
     show_header(exchange.request_headers, name, secret ? kMasked : value);
   }
-  exchange.request_body = shown_body(call.request.body);
+  exchange.request_body = call.plain_body.empty() ? shown_body(call.request.body)
+                                                  : shown_body(std::vector{call.plain_body});
 }
 
 void show_response(const egress::HttpResponse& response, const std::vector<std::string>& secrets,
