@@ -32,6 +32,10 @@ class BodyReader {
  private:
   void take(const RawRecord& raw) {
     if (raw.bytes.size() > options_.record_bytes_max) {
+      if (options_.skip_large) {
+        return fault(raw, std::nullopt,
+                     fmt::format("larger than the limit of {} bytes", options_.record_bytes_max));
+      }
       refusal_ = Refusal{http::ErrorToken::RecordTooLarge,
                          fmt::format("The record at index {} is larger than the limit of {} bytes.",
                                      index_, options_.record_bytes_max)};

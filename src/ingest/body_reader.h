@@ -28,6 +28,7 @@ struct ReadOptions {
   std::uint64_t record_bytes_max = 1 << 20;
   bool redact_tokens = true;
   bool skip_invalid = false;  // invalid records do not spoil the valid ones
+  bool skip_large = false;    // with skip_invalid: nor do those that are too large
 };
 
 // An invalid record that was skipped.
@@ -56,9 +57,9 @@ inline constexpr std::size_t kRejectedMax = 100'000;
 // A longer name is not registered: it is no name.
 inline constexpr std::size_t kOrganisationNameBytesMax = 256;
 
-// Validates every record. RecordTooLarge and Forbidden (a record names an organisation that is not
-// the token's) end it at once, also with skip_invalid; a fault of the body outweighs faults of
-// records.
+// Validates every record. RecordTooLarge (without skip_large) and Forbidden (a record names an
+// organisation that is not the token's) end it at once, also with skip_invalid; a fault of the body
+// outweighs faults of records.
 //
 // The byte between two records of one group that are exactly one byte apart becomes a comma, so
 // that the log can write them as they lie; only when all of the body has been accepted.

@@ -75,6 +75,13 @@ Hash hash_of_key(const KeyScope& scope, std::string_view key) {
   return hash.finish();
 }
 
+Hash hash_of_source(std::string_view partition) {
+  Sha256 hash;
+  hash.add(2);
+  hash.add_field(partition);
+  return hash.finish();
+}
+
 Hash hash_of_body(std::string_view body, const BodyContext& context) {
   Sha256 hash;
   hash.add(context.framing == Framing::Lines ? 1 : 0);

@@ -22,6 +22,8 @@ struct KeyScope {
   std::string_view query;
 };
 Hash hash_of_key(const KeyScope& scope, std::string_view key);
+// The key of a source's partition, which no request's key equals.
+Hash hash_of_source(std::string_view partition);
 
 // What else decides how a body is read goes in with it: `own` is the organisation of records that
 // name none.

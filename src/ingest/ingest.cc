@@ -28,7 +28,7 @@ using http::ErrorToken;
 struct Pending {
   Kind kind;
   SteadyTime begun;
-  http::Responder responder;
+  std::variant<http::Responder, Ingest::Taken> asker;
   std::shared_ptr<Meters> meters;
   Acceptance acceptance = {};  // what will be said
   std::uint64_t records = 0;   // that are on their way
@@ -37,13 +37,21 @@ struct Pending {
 
   void refuse(const Refusal& refusal) {
     meters->rejected(refusal.token);
-    std::move(responder).send(answer(refusal));
+    if (auto* const responder = std::get_if<http::Responder>(&asker)) {
+      std::move(*responder).send(answer(refusal));
+    } else {
+      std::get<Ingest::Taken>(asker)(Error{ErrorCode::Unavailable, refusal.message});
+    }
     pass = {};
   }
 
   void accept() {
     if (acceptance.replayed) meters->replayed();
-    std::move(responder).send(answer(acceptance));
+    if (auto* const responder = std::get_if<http::Responder>(&asker)) {
+      std::move(*responder).send(answer(acceptance));
+    } else {
+      std::get<Ingest::Taken>(asker)({});
+    }
     pass = {};
   }
 
@@ -87,6 +95,7 @@ struct Request {
   bool token_bound;
   std::string subject;  // with skip_invalid only
   std::optional<Keyed> keyed;
+  std::vector<std::uint64_t> positions = {};  // of a source's messages
   std::size_t io_thread;
   http::Body body;
   std::unique_ptr<Pending> pending;
@@ -153,6 +162,31 @@ class Service final : public Ingest {
                           boost::asio::detached);
   }
 
+  void take(SourceRun run, Taken done) override {
+    auto pending = std::make_unique<Pending>(
+        Pending{run.kind, std::chrono::steady_clock::now(), std::move(done), meters_});
+    HeadOptions options;
+    options.framing = Framing::Lines;
+    options.skip_invalid = true;
+    const recordlog::RequestMark mark = mark_of(run.partition, run.first, run.end);
+    Request request{.kind = run.kind,
+                    .options = options,
+                    .token_organisation = {},
+                    .token_bound = false,
+                    .subject = std::move(run.partition),
+                    .keyed = Keyed{.mark = mark},
+                    .positions = std::move(run.positions),
+                    .io_thread = 0,
+                    .body = std::move(run.lines),
+                    .pending = std::move(pending)};
+    boost::asio::co_spawn(dependencies_.threads.loop(request.io_thread),
+                          process_run(std::move(request)), boost::asio::detached);
+  }
+
+  std::optional<StoredRun> newest_run(std::string_view partition) const override {
+    return stored_run(dependencies_.log.stored_pieces(mark_of(partition, 0, 0).key));
+  }
+
  private:
   // Touched on its I/O thread alone.
   struct PerThread {
@@ -197,7 +231,8 @@ class Service final : public Ingest {
             .token_bound = request.token_bound,
             .record_bytes_max = settings_.record_bytes_max,
             .redact_tokens = settings_.redact_tokens,
-            .skip_invalid = request.options.skip_invalid};
+            .skip_invalid = request.options.skip_invalid,
+            .skip_large = !request.positions.empty()};
   }
 
   // What is more than reading a plain body. On the request's loop, but for what workers do.
@@ -212,6 +247,19 @@ class Service final : public Ingest {
       const bool goes_on = co_await admit(request);
       if (!goes_on) co_return;
     }
+    const ReadOptions options = read_options(request);
+    RecordParser& parser = threads_[request.io_thread]->parser;
+    ReadResult read = co_await work_.read(request.body, options, parser);
+    store(std::move(request), std::move(read));
+  }
+
+  Awaitable<void> process_run(Request request) {
+    Keyed& keyed = *request.keyed;
+    keyed.stored = dependencies_.log.stored_pieces(keyed.mark.key);
+    const bool is_of_this =
+        !keyed.stored.empty() && keyed.stored.front().mark.body == keyed.mark.body;
+    if (!is_of_this) keyed.stored.clear();
+    if (is_whole(keyed.stored)) co_return request.pending->accept();
     const ReadOptions options = read_options(request);
     RecordParser& parser = threads_[request.io_thread]->parser;
     ReadResult read = co_await work_.read(request.body, options, parser);
@@ -286,8 +334,12 @@ class Service final : public Ingest {
     recordlog::RequestMark& mark = request.keyed->mark;
     mark.accepted = static_cast<std::uint32_t>(batch.records);
     mark.rejected = static_cast<std::uint32_t>(batch.rejected.size());
-    const std::vector<recordlog::StoredPiece>& stored = request.keyed->stored;
-    if (!stored.empty() && stored.front().mark != mark) return false;
+    std::vector<recordlog::StoredPiece>& stored = request.keyed->stored;
+    if (!stored.empty() && stored.front().mark != mark) {
+      // Of a source: it has lost messages since. Better some twice than any not at all.
+      if (request.positions.empty()) return false;
+      stored.clear();
+    }
     if (!keep_missing(batch.groups, stored)) return false;
     batch.bytes = 0;
     for (const recordlog::NewRecords& group : batch.groups) {
@@ -340,12 +392,16 @@ class Service final : public Ingest {
                       "again later."};
   }
 
+  static std::uint32_t index_of(const Request& request, std::uint32_t index) {
+    return request.positions.empty() ? index : static_cast<std::uint32_t>(request.positions[index]);
+  }
+
   // Blocks.
   Result<void> quarantine_now(const Request& request, const Batch& batch) {
     std::vector<catalog::RejectedRecords::Record> records;
     records.reserve(batch.rejected.size());
     for (const RejectedRecord& rejected : batch.rejected) {
-      records.push_back({.index = rejected.fault.index,
+      records.push_back({.index = index_of(request, rejected.fault.index),
                          .organisation = rejected.organisation,
                          .reason = rejected.fault.message,
                          .bytes = rejected.bytes});
@@ -357,8 +413,15 @@ class Service final : public Ingest {
     if (request.keyed) {
       const recordlog::RequestMark& mark = request.keyed->mark;
       auto& id = all.request.emplace();
-      std::copy(mark.body.begin(), mark.body.end(),
-                std::copy(mark.key.begin(), mark.key.end(), id.begin()));
+      const auto behind = std::copy(mark.key.begin(), mark.key.end(), id.begin());
+      if (request.positions.empty()) {
+        std::copy(mark.body.begin(), mark.body.end(), behind);
+      } else {
+        // A source's messages are known by their positions, however they are cut into runs: here
+        // are the upper halves, the indices are the lower ones.
+        const std::uint64_t upper = request.positions.front() >> 32;
+        for (int i = 0; i < 4; ++i) behind[i] = static_cast<std::uint8_t>(upper >> (8 * i));
+      }
     }
     return dependencies_.quarantine.add(all);
   }

@@ -2,6 +2,7 @@
 // HTTP body -> validated records -> recordlog. Answers when the records are on disk.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "catalog/quarantine.h"
 #include "http/server.h"
 #include "ingest/rate_limit.h"
+#include "ingest/source.h"
 #include "model/identity.h"
 #include "model/kind.h"
 #include "recordlog/recordlog.h"
@@ -49,6 +51,14 @@ class Ingest {
   // POST /api/v2/records/{kind}. On the connection's I/O thread; answers through `responder`.
   virtual void handle(const http::RequestHead& head, Kind kind, const Identity& identity,
                       http::Body body, http::Responder responder) = 0;
+
+  // Messages that name no organisation, are too large or otherwise invalid go to the quarantine,
+  // once each. `done` is called once, on any thread: all the others are on stable storage, or
+  // Unavailable says why not; taken again, only what is missing is stored. One run of a partition
+  // at a time. Threads: any.
+  using Taken = std::function<void(const Result<void>& result)>;
+  virtual void take(SourceRun run, Taken done) = 0;
+  virtual std::optional<StoredRun> newest_run(std::string_view partition) const = 0;
 };
 
 }  // namespace sluice::ingest

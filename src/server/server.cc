@@ -34,6 +34,7 @@
 #include "ingest/ingest.h"
 #include "recordlog/local/local_log.h"
 #include "server/data_directory.h"
+#include "server/kafka_source.h"
 #include "signing/issuer.h"
 
 namespace sluice::server {
@@ -147,6 +148,7 @@ struct Server::Graph {
   std::vector<connectors::ConnectorContext> connector_contexts;   // likewise
   std::unique_ptr<dispatch::Dispatch> dispatch;
   std::unique_ptr<ingest::Ingest> ingest;
+  std::unique_ptr<KafkaSource> kafka_source;  // may be null
   std::unique_ptr<api::ApplicationTokens> application_tokens;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<http::Server> http;
@@ -278,6 +280,13 @@ Result<void> Server::Graph::open_front(const Settings& settings) {
                            {threads, *log, *catalog, *catalog_pool, metrics, *quarantine, clock});
   if (!opened) return opened.error();
   ingest = std::move(*opened);
+  if (settings.kafka_source) {
+    egress::Settings egress = egress_settings(settings, threads.size());
+    egress.allow = {"0.0.0.0/0", "::/0"};  // the operator's own cluster
+    kafka_source = std::make_unique<KafkaSource>(
+        *settings.kafka_source, "sluice-" + installation, std::move(egress),
+        KafkaSource::Dependencies{threads, *ingest, clock, metrics});
+  }
 
   application_tokens = std::make_unique<api::ApplicationTokens>(
       api::ApplicationTokens::Dependencies{*registry, *secrets, clock, metrics},
@@ -318,6 +327,12 @@ Result<std::unique_ptr<Server>> Server::start(const Settings& settings) {
   if (auto done = graph->open_delivery(settings); !done) return done.error();
   if (auto done = graph->open_front(settings); !done) return done.error();
   graph->threads.start();
+  if (graph->kafka_source) {
+    if (auto done = graph->kafka_source->start(); !done) {
+      graph->threads.stop_and_join();
+      return done.error();
+    }
+  }
   logging::info("listening", {{"url", graph->http->url()},
                               {"admin_url", graph->http->admin_url()},
                               {"data_dir", settings.data_dir},
@@ -328,6 +343,7 @@ Result<std::unique_ptr<Server>> Server::start(const Settings& settings) {
 Server::Server(std::unique_ptr<Graph> graph) : graph_(std::move(graph)) {}
 
 Server::~Server() {
+  if (graph_->kafka_source) graph_->kafka_source->stop();
   graph_->http->stop(kRequestsGraceMs);
   graph_->dispatch->stop(kDeliveriesGraceMs);
   graph_->threads.stop_and_join();

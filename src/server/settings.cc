@@ -281,6 +281,20 @@ Result<void> read_issuers(Settings& settings, const toml::node& node) {
   return {};
 }
 
+// The table [source.kafka].
+Result<void> read_source(Settings& settings, const toml::node& node) {
+  const toml::table* sources = node.as_table();
+  const toml::node* kafka = sources == nullptr ? nullptr : sources->get("kafka");
+  if (kafka == nullptr || !kafka->is_table() || sources->size() != 1) {
+    return Error{ErrorCode::InvalidArgument,
+                 "setting source must be the table [source.kafka]: there are no other sources"};
+  }
+  auto read = read_kafka_source(*kafka->as_table());
+  if (!read) return read.error();
+  settings.kafka_source = *std::move(read);
+  return {};
+}
+
 Result<void> read_file(Settings& settings, const std::string& file) {
   toml::table table;
   try {
@@ -293,6 +307,10 @@ Result<void> read_file(Settings& settings, const std::string& file) {
   for (const auto& [section, node] : table) {
     if (section.str() == "issuers") {
       if (auto read = read_issuers(settings, node); !read) return read;
+      continue;
+    }
+    if (section.str() == "source") {
+      if (auto read = read_source(settings, node); !read) return read;
       continue;
     }
     const toml::table* names = node.as_table();
@@ -335,6 +353,12 @@ Result<void> refuse_unknown_environment() {
       return Error{ErrorCode::InvalidArgument,
                    fmt::format("{} is in the environment, but issuers are set in the settings file "
                                "alone, a table [[issuers]] each: unset it",
+                               name)};
+    }
+    if (name.starts_with("SLUICE_SOURCE_")) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("{} is in the environment, but sources are set in the settings file "
+                               "alone, in the table [source.kafka]: unset it",
                                name)};
     }
     const auto is_it = [name](const Setting& setting) { return environment_name(setting) == name; };

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "http/server.h"
+#include "server/source_settings.h"
 
 namespace sluice::server {
 
@@ -81,6 +82,9 @@ struct Settings {
 
   // [[issuers]], in the file alone
   std::vector<api::IssuerSettings> issuers;
+
+  // [source.kafka], in the file alone
+  std::optional<KafkaSourceSettings> kafka_source;
 
   // [logging]
   std::string level = "info";

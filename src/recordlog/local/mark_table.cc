@@ -31,7 +31,9 @@ void MarkTable::add_one(const IndexMark& added) {
   Request& request = found->second;
   if (is_new) by_age_.emplace_back(added.stored_ms, mark.key);
   if (is_new || request.body != mark.body) {
-    if (added.stored_ms < request.stored_ms) return;  // the key was used anew after its day
+    // The key was used anew: after its day, or by a source for its next run, whose body is greater.
+    const std::pair newest(request.stored_ms, request.body);
+    if (!is_new && std::pair(added.stored_ms, mark.body) < newest) return;
     request = {mark.body, mark.accepted, mark.rejected, added.stored_ms, 0, {}};
   }
   request.stored_ms = std::max(request.stored_ms, added.stored_ms);

@@ -77,6 +77,21 @@ TEST_F(Marks, OfARequestStoredWholeAreKeptThroughRestarts) {
   EXPECT_EQ(log_->statistics().request_marks, 2u);
 }
 
+// A source uses one key for all runs of a partition, of which the later ones have greater bodies.
+TEST_F(Marks, OfASourceTellTheNewestRunThoughTheClockStandsStill) {
+  ASSERT_TRUE(log_.open());
+  for (const std::uint8_t run : {1, 2, 3, 4}) {
+    const OrganisationId organisation = run % 2 == 0 ? kAcme : kBolt;  // of different partitions
+    AppendRequest request = marked(1, {organisation}, 5);
+    request.mark->body = key_of(run);
+    ASSERT_TRUE(append_and_wait(*log_, std::move(request)));
+  }
+  const std::vector<StoredPiece> newest = {{{key_of(1), key_of(4), 5, 3}, 0, 0, 5}};
+  EXPECT_EQ(log_->stored_pieces(key_of(1)), newest);
+  ASSERT_TRUE(log_.open());
+  EXPECT_EQ(log_->stored_pieces(key_of(1)), newest);
+}
+
 TEST_F(Marks, TellWhichRecordsAreStoredOfARequestThatFailedHalfway) {
   log_.settings.segment_bytes = 1 * kMiB;
   ASSERT_TRUE(log_.open());
