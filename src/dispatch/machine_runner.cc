@@ -56,8 +56,8 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
 
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.
-  Counter* const counters[] = {&attempts_delivered, &attempts_retry, &attempts_rejected,
-                               &attempts_misconfigured, &attempts_gone, &attempts_rejected};
+  Counter* const counters[] = {&attempts_delivered,     &attempts_retry, &attempts_rejected,
+                               &attempts_misconfigured, &attempts_gone,  &attempts_rejected};
   static_assert(std::size(counters) == std::variant_size_v<connectors::Decision>);
   return *counters[decision.index()];
 }
