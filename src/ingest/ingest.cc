@@ -176,7 +176,7 @@ class Service final : public Ingest {
                     .subject = std::move(run.partition),
                     .keyed = Keyed{.mark = mark},
                     .positions = std::move(run.positions),
-                    .io_thread = 0,
+                    .io_thread = mark.key[0] % dependencies_.threads.size(),
                     .body = std::move(run.lines),
                     .pending = std::move(pending)};
     boost::asio::co_spawn(dependencies_.threads.loop(request.io_thread),
