@@ -110,6 +110,8 @@ class FakeIngest final : public ingest::Ingest {
     std::move(responder).send({.body = std::string(path_name(kind)) + " " + identity.subject + " " +
                                        std::string(body.view())});
   }
+  void take(ingest::SourceRun, Taken) override {}
+  std::optional<ingest::StoredRun> newest_run(std::string_view) const override { return {}; }
 };
 
 // The connection type "Test". What a check finds is set by a test.
