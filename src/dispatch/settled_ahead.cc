@@ -34,12 +34,13 @@ void SettledAhead::add(Offset offset, Settled how) {
   ++counter(counts_, how);
 }
 
-SettledAhead::Counts SettledAhead::pass(Offset cursor) {
-  Counts passed;
+SettledAhead::Passed SettledAhead::pass(Offset cursor) {
+  Passed passed;
   const auto end = records_.lower_bound(cursor);
   for (auto it = records_.begin(); it != end; ++it) {
-    ++counter(passed, it->second);
+    ++counter(passed.counts, it->second);
     --counter(counts_, it->second);
+    if (it->second != Settled::AgedOut) passed.last = it->first;
   }
   records_.erase(records_.begin(), end);
   return passed;

@@ -30,7 +30,11 @@ class SettledAhead {
   bool contains(Offset offset) const { return records_.contains(offset); }
   bool empty() const { return records_.empty(); }
   // Forgets the records before `cursor`, and says what became of them.
-  Counts pass(Offset cursor);
+  struct Passed {
+    Counts counts;
+    std::optional<Offset> last;  // that did not age out
+  };
+  Passed pass(Offset cursor);
   const Counts& counts() const { return counts_; }
   // The first and the last of them.
   std::optional<std::pair<Offset, Offset>> range() const;

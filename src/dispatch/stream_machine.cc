@@ -414,11 +414,12 @@ void StreamMachine::drop_head() {
 
 void StreamMachine::move_cursor(Offset to) {
   cursor_ = to;
-  const SettledAhead::Counts passed = ahead_.pass(cursor_);
-  delivered_ += passed.delivered;
-  parked_ += passed.parked;
-  losses_.aged_out += passed.aged_out;
-  skipped_ += passed.skipped;
+  const auto [counts, last] = ahead_.pass(cursor_);
+  delivered_ += counts.delivered;
+  parked_ += counts.parked;
+  losses_.aged_out += counts.aged_out;
+  skipped_ += counts.skipped;
+  previous_ = std::max(previous_, last);
 }
 
 // For its back-off or, if it was not tried yet, for the interval.

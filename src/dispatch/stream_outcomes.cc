@@ -297,7 +297,7 @@ void StreamMachine::park_head(std::string reason, std::optional<int> status) {
   behind.damaged += head_->inside.damaged;
   if (refused_) count_one(behind.rejected_in_a_row);
   SettledAhead ahead = ahead_;
-  const SettledAhead::Counts passed = ahead.pass(behind.cursor);
+  const SettledAhead::Counts passed = ahead.pass(behind.cursor).counts;
   behind.delivered += passed.delivered;
   behind.parked += passed.parked;
   behind.aged_out += passed.aged_out;

@@ -555,9 +555,10 @@ TEST(SettledAhead, ComesBackFromItsBytesAndDamageIsSeen) {
     EXPECT_EQ(SettledAhead::decode(std::string_view(bytes).substr(i + 1)).has_value(),
               i + 1 == bytes.size());
   }
-  const SettledAhead::Counts passed = ahead.pass(Offset{7});
+  const auto [passed, last] = ahead.pass(Offset{7});
   EXPECT_EQ(passed.delivered, 1u);
   EXPECT_EQ(passed.all(), 1u);
+  EXPECT_EQ(last, Offset{3});
   EXPECT_EQ(ahead.counts().all(), 2u);
   EXPECT_EQ(ahead.range(), std::pair(Offset{7}, Offset{1ull << 60}));
 }
