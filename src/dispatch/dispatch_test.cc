@@ -335,8 +335,12 @@ TEST_F(DispatchTest, ManyOrganisationsAndStreams) {
     ASSERT_TRUE(eventually([&] { return world().count(std::to_string(id)) == 35; })) << id;
     EXPECT_EQ(world().distinct(std::to_string(id)), all_records(1 + id % 100));
   }
-  const std::string text = metrics_.prometheus_text();
-  EXPECT_NE(text.find("sluice_delivery_records_total 10500"), std::string::npos) << text;
+  // The last answers may still be on their way to be counted.
+  std::string text;
+  EXPECT_TRUE(eventually([&] {
+    text = metrics_.prometheus_text();
+    return text.find("sluice_delivery_records_total 10500") != std::string::npos;
+  })) << text;
   EXPECT_NE(text.find("sluice_streams{status=\"running\"} 300"), std::string::npos) << text;
 }
 
