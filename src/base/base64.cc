@@ -20,8 +20,9 @@ struct Pair {
 };
 constexpr std::array<Pair, 4096> make_pairs() {
   std::array<Pair, 4096> pairs{};
-  for (std::size_t i = 0; i < pairs.size(); ++i)
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
     pairs[i] = {{kAlphabet[i >> 6], kAlphabet[i & 63]}};
+  }
   return pairs;
 }
 constexpr std::array<Pair, 4096> kPairs = make_pairs();

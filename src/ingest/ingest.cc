@@ -37,20 +37,21 @@ struct Pending {
 
   void refuse(const Refusal& refusal) {
     meters->rejected(refusal.token);
-    if (auto* const responder = std::get_if<http::Responder>(&asker)) {
-      std::move(*responder).send(answer(refusal));
-    } else {
-      std::get<Ingest::Taken>(asker)(Error{ErrorCode::Unavailable, refusal.message});
-    }
-    pass = {};
+    say(refusal, Error{ErrorCode::Unavailable, refusal.message});
   }
 
   void accept() {
     if (acceptance.replayed) meters->replayed();
+    say(acceptance, {});
+  }
+
+  // To a client in HTTP's terms, to a source in its own.
+  template <class Said>
+  void say(const Said& said, const Result<void>& to_source) {
     if (auto* const responder = std::get_if<http::Responder>(&asker)) {
-      std::move(*responder).send(answer(acceptance));
+      std::move(*responder).send(answer(said));
     } else {
-      std::get<Ingest::Taken>(asker)({});
+      std::get<Ingest::Taken>(asker)(to_source);
     }
     pass = {};
   }

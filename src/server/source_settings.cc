@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <toml++/toml.h>
-#include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "api/schema.h"
+#include "connectors/connector.h"
 #include "connectors/kafka/config.h"
 
 namespace sluice::server {
@@ -32,42 +32,33 @@ Result<std::map<std::string, Kind>> read_topics(const toml::node& node) {
 }
 
 // As a stream's destination is read: the same brokers, the same ways to log in.
-Result<kafka::Cluster> read_cluster(nlohmann::json cluster,
+Result<kafka::Cluster> read_cluster(nlohmann::json given,
                                     const std::map<std::string, Kind>& topics) {
-  constexpr std::array<std::string_view, 4> kSecurity = {"PLAINTEXT", "SSL", "SASL_PLAINTEXT",
-                                                         "SASL_SSL"};
-  constexpr std::array<std::string_view, 3> kMechanisms = {"PLAIN", "SCRAM-SHA-256",
-                                                           "SCRAM-SHA-512"};
-  const auto one_of = [&cluster](const char* name, std::span<const std::string_view> values) {
-    const std::string value = cluster.value(name, std::string(values.front()));
-    return std::ranges::find(values, value) != values.end();
-  };
-  if (!cluster.contains("brokers")) return fault("brokers", "is required: host:port, ...");
-  if (!one_of("security", kSecurity)) {
-    return fault("security", fmt::format("must be one of {}", fmt::join(kSecurity, ", ")));
-  }
-  if (!one_of("sasl_mechanism", kMechanisms)) {
-    return fault("sasl_mechanism", fmt::format("must be one of {}", fmt::join(kMechanisms, ", ")));
-  }
-  kafka::Cluster read;
+  constexpr std::string_view kTheirs = "destination.credentials.";
+  const std::string_view schema = connectors::find_connector("Kafka")->schema_json;
+  kafka::Cluster cluster;
   for (const auto& [topic, kind] : topics) {
-    cluster["topic"] = topic;
-    Result<connectors::kafka::Config> config = connectors::kafka::read_config(cluster);
-    if (!config) {
-      constexpr std::string_view kPrefix = "destination.credentials.";
+    given["topic"] = topic;
+    api::Faults faults;
+    const nlohmann::json complete = api::complete_settings(schema, given, "source.kafka", faults);
+    if (!faults.empty()) {
+      const api::Fault& first = faults.list().front();
       return Error{ErrorCode::InvalidArgument,
-                   "setting source.kafka." + config.error().message.substr(kPrefix.size())};
+                   fmt::format("setting {}: {}", first.property, first.message)};
     }
-    read = std::move(config->cluster);
+    Result<connectors::kafka::Config> config = connectors::kafka::read_config(complete);
+    if (!config) {
+      return Error{ErrorCode::InvalidArgument,
+                   "setting source.kafka." + config.error().message.substr(kTheirs.size())};
+    }
+    cluster = std::move(config->cluster);
   }
-  return read;
+  return cluster;
 }
 
 }  // namespace
 
 Result<KafkaSourceSettings> read_kafka_source(const toml::table& table) {
-  constexpr std::array<std::string_view, 5> kClusterTexts = {
-      "brokers", "security", "sasl_mechanism", "username", "password"};
   KafkaSourceSettings settings;
   nlohmann::json cluster = nlohmann::json::object();
   for (const auto& [key, node] : table) {
@@ -78,23 +69,21 @@ Result<KafkaSourceSettings> read_kafka_source(const toml::table& table) {
       settings.topics = *std::move(topics);
       continue;
     }
-    const bool is_cluster = std::ranges::find(kClusterTexts, name) != kClusterTexts.end();
-    if (!is_cluster && name != "group" && name != "start") {
-      return Error{ErrorCode::InvalidArgument, "unknown setting source.kafka." + name};
-    }
     const auto text = node.value<std::string>();
     if (!text || text->empty()) return fault(name, "must be a text");
-    if (is_cluster) {
-      cluster[name] = *text;
-    } else if (name == "group") {
+    if (name == "group") {
       settings.group = *text;
+    } else if (name != "start") {
+      cluster[name] = *text;
     } else if (*text == "newest" || *text == "oldest") {
       settings.from_newest = *text == "newest";
     } else {
       return fault("start", "must be oldest or newest");
     }
   }
-  if (settings.topics.empty()) return fault("topics", "is required: { \"my-topic\" = \"usage\" }");
+  if (settings.topics.empty()) {
+    return fault("topics", "is required: { \"my-topic\" = \"usage\" }");
+  }
   auto read = read_cluster(std::move(cluster), settings.topics);
   if (!read) return read.error();
   settings.cluster = *std::move(read);

@@ -21,8 +21,8 @@ def broker(tmp_path_factory):
 
 def settings(broker, topics, limits="", **more):
     """Limits first, as the section [egress] is open where this is put."""
-    lines = [limits, "[source.kafka]", f'brokers = "{broker.address}"', 'group = "feed"']
-    lines += [f'{name} = "{value}"' for name, value in more.items()]
+    table = {"brokers": broker.address, "group": "feed"} | more
+    lines = [limits, "[source.kafka]"] + [f'{name} = "{value}"' for name, value in table.items()]
     lines += ["[source.kafka.topics]"] + [f'"{topic}" = "{kind}"' for topic, kind in topics.items()]
     return "\n".join(lines) + "\n"
 
@@ -121,6 +121,33 @@ def test_what_is_no_record_goes_to_quarantine_and_a_full_one_stops_the_source(st
     assert server.stop() == 0
 
 
+def test_over_tls_with_a_password_from_the_newest_on(start, broker, tmp_path):
+    topic = broker.create_topic("secure-" + secrets.token_hex(4))
+    authority = tmp_path / "authority.pem"
+    authority.write_text(broker.authority.pem, "utf-8")
+    produce(broker, topic, [event(1)])
+    wanted = {"group": "secure-" + secrets.token_hex(4), "start": "newest",
+              "brokers": broker.secure_address, "security": "SASL_SSL",
+              "sasl_mechanism": "SCRAM-SHA-256", "username": "boss"}
+    server = start(settings=settings(broker, {topic: "events"}, limits=f'ca_file = "{authority}"',
+                                     **wanted, password=broker.users["boss"]))
+    # Where the newest is, is known once the first comes after it.
+    sent = iter(range(2, 1000))
+
+    def arrives():
+        produce(broker, topic, [event(next(sent))])
+        return ids(server)
+    wait_until(arrives)
+    assert 1 not in ids(server)
+    assert server.stop() == 0
+
+    refused = start(settings=settings(broker, {topic: "events"}, limits=f'ca_file = "{authority}"',
+                                      **wanted, password="wrong"))
+    wait_until(lambda: "Kafka refuses the source" in refused.stderr())
+    assert "Authentication failed" in refused.stderr() and ids(refused) == []
+    assert refused.stop() == 0
+
+
 def test_the_broker_is_killed_and_comes_back(start, broker):
     topic = broker.create_topic("outage-" + secrets.token_hex(4))
     server = start(settings=settings(broker, {topic: "events"}))
@@ -141,6 +168,7 @@ def test_the_broker_is_killed_and_comes_back(start, broker):
     ('brokers = "b"\ntopics = { "t" = "sms" }', "source.kafka.topics"),
     ('brokers = "b"\ntopics = { "a b" = "usage" }', "source.kafka.topic"),
     ('brokers = "b"\ntopics = { "t" = "usage" }\nsecurity = "SASL_SSL"', "source.kafka.username"),
+    ('brokers = "b"\ntopics = { "t" = "usage" }\nsecurity = "TLS"', "source.kafka.security"),
     ('brokers = "b"\ntopics = { "t" = "usage" }\nstart = "now"', "source.kafka.start"),
     ('brokers = "b"\ntopics = { "t" = "usage" }\nspeed = "9"', "source.kafka.speed"),
 ])
