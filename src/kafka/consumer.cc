@@ -135,7 +135,12 @@ bool Consumer::Core::handle(rd_kafka_event_t* event,
       }
       break;
     case RD_KAFKA_EVENT_REBALANCE: rebalance(event); break;
-    case RD_KAFKA_EVENT_ERROR: complaint = rd_kafka_event_error_string(event); break;
+    case RD_KAFKA_EVENT_ERROR:
+      // That all brokers are down follows from what each of them was told before, and hides it.
+      if (complaint.empty() || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        complaint = rd_kafka_event_error_string(event);
+      }
+      break;
     default: break;
   }
   return came;

@@ -143,8 +143,8 @@ def test_over_tls_with_a_password_from_the_newest_on(start, broker, tmp_path):
 
     refused = start(settings=settings(broker, {topic: "events"}, limits=f'ca_file = "{authority}"',
                                       **wanted, password="wrong"))
-    wait_until(lambda: "Kafka refuses the source" in refused.stderr())
-    assert "Authentication failed" in refused.stderr() and ids(refused) == []
+    wait_until(lambda: "Authentication failed" in refused.stderr())
+    assert "Kafka refuses the source" in refused.stderr() and ids(refused) == []
     assert refused.stop() == 0
 
 
