@@ -40,7 +40,15 @@ struct Paced : Script {
 TEST(StartPacer, AStreamInFullFlowDoesNotAsk) {
   Paced s;
   s.begin();
-  EXPECT_EQ(s.store(3), "send 5-1-0-0 #1");
+  EXPECT_EQ(s.store(1), "send 5-1-0-0 #1");
+  EXPECT_EQ(s.delivered(), "");
+  EXPECT_EQ(s.asked, 0) << "nothing waited when it began";
+}
+
+TEST(StartPacer, AStreamWithABacklogAsksOnce) {
+  Paced s;
+  s.lay(3);
+  EXPECT_EQ(s.begin(), "send 5-1-0-0 #1");
   EXPECT_EQ(s.asked, 1) << "the first of a process";
   EXPECT_EQ(s.delivered(), "send 5-1-1-1 #1");
   EXPECT_EQ(s.delivered(), "send 5-1-2-2 #1");
@@ -50,8 +58,8 @@ TEST(StartPacer, AStreamInFullFlowDoesNotAsk) {
 TEST(StartPacer, AStreamBeginsWhenItMay) {
   Paced s;
   s.wait = 3s;
-  s.begin();
-  EXPECT_EQ(s.store(1), "");
+  s.lay(1);
+  EXPECT_EQ(s.begin(), "");
   EXPECT_EQ(s.machine->memory_bytes(), 0u);
   EXPECT_EQ(s.after(2999ms), "");
   EXPECT_EQ(s.after(1ms), "send 5-1-0-0 #1") << "without asking again";
@@ -60,8 +68,8 @@ TEST(StartPacer, AStreamBeginsWhenItMay) {
 
 TEST(StartPacer, ARetryAsksOnceAndSoDoesARestart) {
   Paced s;
+  s.lay(2);
   s.begin();
-  s.store(2);
   s.failed();
   EXPECT_EQ(s.asked, 1);
   s.wait = 500ms;

@@ -51,6 +51,7 @@ StreamMachine::StreamMachine(Options options, Start start)
   if (start.new_destination) counts_.rejected = counts_.misconfigured = 0;
   if (park_to_ && cursor_ >= *park_to_) park_to_.reset();
   if (park_to_) begin_parking();
+  begun_ = caught_up();
 }
 
 void StreamMachine::take_over(const JournalEntry& entry) {
@@ -458,7 +459,7 @@ bool StreamMachine::push_head(SteadyTime now) {
   return false;
 }
 
-// Only what has failed, or just begins, asks; then it waits, and goes without asking again.
+// Only what has failed or begins with a backlog asks; then it waits, and goes without asking again.
 SteadyTime StreamMachine::take_turn(SteadyTime now) {
   begun_ = paced_ = true;
   const SteadyTime at = options_.pace ? options_.pace(now) : now;

@@ -80,8 +80,8 @@ class StreamMachine {
     filters::Evaluator* evaluator = nullptr;  // outlives the machine; unused without a filter
     std::function<double()> chance;           // uniform in [-1, 1]: the jitter
     std::function<WallTime()> wall;           // for delivery.max_age_s
-    // When a stream may begin that failed or has just been started; each call is one turn of those
-    // that its host gives. Null: at once.
+    // When a stream may begin that failed or that this process found with a backlog; each call is
+    // one turn of those that its host gives. Null: at once.
     std::function<SteadyTime(SteadyTime now)> pace = {};
     WallTime created;                        // of the stream; max_age_s counts from it at most
     std::uint64_t memory_bytes_max = ~0ull;  // held beyond: nothing is gathered behind the head
@@ -383,7 +383,7 @@ class StreamMachine {
   SteadyTime sent_at_;
   std::optional<Milliseconds> answered_took_;
   std::uint32_t failures_ = 0;  // in a row
-  bool begun_ = false;          // an attempt, in this process
+  bool begun_ = false;          // an attempt, in this process; or nothing waited at its start
   bool paced_ = false;          // it has its turn, after the last failure
   struct Counts {               // what is saved with the cursor
     std::uint16_t rejected = 0;
