@@ -61,7 +61,7 @@ bool same_name(std::string_view a, std::string_view b) {
 
 std::string request_head(const HttpRequest& request, const Url& url,
                          const std::optional<ViaProxy>& via_proxy) {
-  std::uint64_t bytes = 0;
+  std::uint64_t bytes = request.body_source != nullptr ? request.body_source_bytes : 0;
   for (const std::string_view part : request.body) bytes += part.size();
   const bool announced = bytes > 0 || (request.method != "GET" && request.method != "HEAD");
 
@@ -93,6 +93,13 @@ Awaitable<Result<void>> exchange(Connection& connection, Gather& request, Answer
   while (true) {
     const std::uint64_t turn_ends = request.body_sent() + kBytesATurn;
     while (can_send && !request.done() && answer.status() < 300) {
+      if (request.needs_pull()) {
+        const Result<void> pulled = co_await request.pull();
+        if (!pulled.has_value()) {
+          attempt.enter(Stage::Own);
+          co_return pulled.error();
+        }
+      }
       const Step step = connection.send(request);
       if (step == Step::NotNow) break;
       can_send = step == Step::Done;

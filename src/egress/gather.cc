@@ -1,14 +1,38 @@
 #include "egress/gather.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/assert.h"
+#include "egress/http_client.h"
 
 namespace sluice::egress {
 
 Gather::Gather(std::string_view head, std::span<const std::string_view> body)
     : head_(head), body_(body), bytes_(head.size()) {
   for (const std::string_view part : body_) bytes_ += part.size();
+  given_ = bytes_;
+}
+
+Gather::Gather(std::string_view head, BodySource& body, std::uint64_t body_bytes)
+    : head_(head), source_(&body), bytes_(head.size() + body_bytes), given_(head.size()) {}
+
+Awaitable<Result<void>> Gather::pull() {
+  SLUICE_ASSERT(source_ != nullptr && needs_pull());
+  const Result<std::string_view> piece = co_await source_->next();
+  if (!piece.has_value()) co_return piece.error();
+  if (piece->empty() || piece->size() > bytes_ - given_) {
+    co_return Error{ErrorCode::Unavailable,
+                    fmt::format("the body is {} than the {} bytes announced",
+                                piece->empty() ? "shorter" : "longer", body_bytes())};
+  }
+  pulled_ = *piece;
+  body_ = {&pulled_, 1};
+  given_ += pulled_.size();
+  part_ = 1;
+  offset_ = 0;
+  co_return Result<void>{};
 }
 
 std::size_t Gather::fill(std::span<iovec> into) const {
@@ -34,7 +58,7 @@ std::string_view Gather::piece(std::span<char> room) const {
 }
 
 void Gather::advance(std::size_t bytes) {
-  SLUICE_ASSERT(bytes <= bytes_ - sent_);
+  SLUICE_ASSERT(bytes <= given_ - sent_);
   sent_ += bytes;
   offset_ += bytes;
   while (part_ + 1 < parts() && offset_ >= part(part_).size()) {

@@ -250,7 +250,14 @@ Awaitable<Result<HttpResponse>> HttpClient::Impl::perform(HttpRequest request, S
   const bool bodyless = request.method == "HEAD";
   if (bodyless) request.body.clear();
   const std::string head = request_head(request, *url, dialer.via_proxy(*url));
-  Gather bytes(head, request.body);
+  std::optional<Gather> gather;
+  if (request.body_source != nullptr) {
+    request.body_source->begin();
+    gather.emplace(head, *request.body_source, request.body_source_bytes);
+  } else {
+    gather.emplace(head, request.body);
+  }
+  Gather& bytes = *gather;
   AnswerReader answer(bodyless ? AnswerReader::To::Head : AnswerReader::To::Request, clock,
                       request.answer_bytes_max);
   const Result<void> done = co_await exchange(*place->connection, bytes, answer, attempt, room);

@@ -65,6 +65,17 @@ Result<void> validate(const TlsOptions& options);
 
 class TlsContext;
 
+// A body that is made while it is sent, so that it need not lie in memory.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  // Of every request that sends it, before the first next(): it is given from its beginning.
+  virtual void begin() = 0;
+  // The next piece, good until the next call. "": there are no more, and none is asked for behind
+  // that. An error ends the request as a fault of ours; code and message are perform()'s.
+  virtual Awaitable<Result<std::string_view>> next() = 0;
+};
+
 struct HttpRequest {
   OrganisationId organisation;  // organisations never share a connection
   std::string method = "POST";
@@ -74,6 +85,9 @@ struct HttpRequest {
   std::shared_ptr<TlsContext> tls = nullptr;
   // The body, gathered in order. The caller keeps the bytes until perform() has returned.
   std::vector<std::string_view> body;
+  // In its place. Outlives the request, and gives exactly that many bytes.
+  BodySource* body_source = nullptr;
+  std::uint64_t body_source_bytes = 0;
   std::size_t answer_bytes_max = 64 * 1024;  // of the answer's body
 };
 
