@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <vector>
@@ -225,14 +226,28 @@ void take(ondemand::value value, const Node& node, Cells& cells) {
   }
 }
 
+// A key without escapes, as nearly all are, is taken where it stands. nullopt: it cannot be read.
+std::optional<std::string_view> key_of(ondemand::field& field) {
+  const char* const begin = field.key().raw();
+  const char* end = begin;
+  while (*end != '"' && *end != '\\') ++end;  // the parser has seen that the text ends
+  if (*end == '"') return std::string_view(begin, end);
+  std::string_view key;
+  if (field.unescaped_key().get(key) != simdjson::SUCCESS) return std::nullopt;
+  return key;
+}
+
 void walk(ondemand::object object, const Node& node, Cells& cells) {
-  for (auto field : object) {
-    std::string_view key;
-    if (field.unescaped_key().get(key) != simdjson::SUCCESS) return;
-    const auto found = std::ranges::find(node.below, key, &Node::key);
-    ondemand::value value;
-    if (found == node.below.end() || field.value().get(value) != simdjson::SUCCESS) continue;
-    take(value, *found, cells);
+  for (auto result : object) {
+    ondemand::field field;
+    if (std::move(result).get(field) != simdjson::SUCCESS) return;
+    const std::optional<std::string_view> name = key_of(field);
+    if (!name) return;
+    const std::string_view key = *name;
+    const auto found = std::ranges::find_if(node.below, [key](const Node& below) {
+      return below.key.size() == key.size() && below.key.front() == key.front() && below.key == key;
+    });
+    if (found != node.below.end()) take(field.value(), *found, cells);
   }
 }
 
@@ -242,14 +257,18 @@ class Writer {
   explicit Writer(char* at) : at_(at) {}
 
   void put(char c) { *at_++ = c; }
-  void put(std::string_view text) { at_ = std::copy(text.begin(), text.end(), at_); }
+  void put(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
   void put_quoted(std::string_view text) {
     if (text.empty()) return;
     put('"');
-    for (const char c : text) {
-      if (c == '"') put('"');
-      put(c);
+    for (std::size_t end; (end = text.find('"')) != text.npos; text.remove_prefix(end + 1)) {
+      put(text.substr(0, end + 1));
+      put('"');
     }
+    put(text);
     put('"');
   }
   void put_two(unsigned number) {
@@ -294,15 +313,16 @@ void put_time(Writer& out, std::string_view text) {
 
 // Written out, where it has an exponent: then it lies in `room`.
 void write_out(Cell& cell, std::string& room) {
-  if (cell.is != Cell::Is::Number || cell.text.find_first_of("eE") == cell.text.npos) return;
+  const auto is_exponent = [](char c) { return c == 'e' || c == 'E'; };
+  if (cell.is != Cell::Is::Number || std::ranges::none_of(cell.text, is_exponent)) return;
   room.clear();
   append_decimal(room, cell.text, 0);
   cell.text = room;
 }
 
+// `cell` is written out.
 void put_number(Writer& out, const Cell& cell, std::size_t decimals) {
-  const bool plain = cell.is == Cell::Is::Number && cell.text.find_first_of("eE") == cell.text.npos;
-  if (!plain) return out.put_quoted(cell.text);
+  if (cell.is != Cell::Is::Number) return out.put_quoted(cell.text);
   const std::size_t point = std::min(cell.text.find('.'), cell.text.size());
   const std::size_t behind = cell.text.size() - std::min(point + 1, cell.text.size());
   out.put('"');
