@@ -6,6 +6,7 @@
 
 #include "base/logging.h"
 #include "dispatch/letter_chunk.h"
+#include "dispatch/replay_policy.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -15,26 +16,6 @@ using catalog::StreamStatus;
 
 constexpr std::uint32_t kLettersARead = 100;
 constexpr std::chrono::milliseconds kTryAgainAfter{2000};  // our own disk
-constexpr std::chrono::hours kNever{24 * 365 * 50};
-
-// Its failures are nothing that puts the stream into Error, so that in the end it fails at nothing
-// that may pass.
-void be_patient(DeliverySettings& delivery) {
-  delivery.error_after = kNever;
-  delivery.rejected_in_a_row = 0;
-  delivery.halt_on_rejected = false;
-  delivery.max_age.reset();
-  delivery.parallel = 1;
-}
-
-connectors::SendOutcome patient(connectors::SendOutcome outcome) {
-  if (std::holds_alternative<connectors::Misconfigured>(outcome.decision) ||
-      std::holds_alternative<connectors::Gone>(outcome.decision)) {
-    const std::string reason(connectors::reason_of(outcome.decision));
-    outcome.decision = connectors::RetryLater{reason, {}, 0};
-  }
-  return outcome;
-}
 
 }  // namespace
 

@@ -34,6 +34,7 @@ Actions StreamMachine::frozen(const Result<void>& result, SteadyTime now) {
   } else {
     own_fault("the stream journal cannot be written: " + result.error().message, now);
   }
+  if (parking()) begin_parking();  // what was cut for sending may have more than is to be parked
   return finish(now);
 }
 

@@ -525,6 +525,25 @@ TEST(StreamOutcomes, AnAttemptUnderWayStillCountsBeforeASkip) {
   EXPECT_EQ(s.machine->parked_count(), 5u);
 }
 
+TEST(StreamOutcomes, ABatchThatIsBeingFrozenIsNotParkedWhole) {
+  for (const bool works : {true, false}) {
+    Script s;
+    s.begin();
+    EXPECT_EQ(s.store(4), "freeze 0-3");
+    s.command(Command::Pause);
+    EXPECT_EQ(s.skip(2, true), "");
+    if (works) {
+      EXPECT_EQ(s.frozen(), "park 0-1");
+    } else {
+      s.freeze_failed();
+      EXPECT_EQ(s.after(2s), "park 0-1");
+    }
+    s.parked();
+    EXPECT_EQ(s.machine->parked_count(), 2u);
+    EXPECT_EQ(s.command(Command::Resume), "freeze 2-3");
+  }
+}
+
 TEST(StreamOutcomes, SkippedRecordsThatAreNotWantedArePassedOver) {
   Script s;
   s.options.settings.filter = only_types({1});

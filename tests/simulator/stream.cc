@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "dispatch/replay_policy.h"
+
 namespace sluice::simulator {
 namespace {
 
@@ -28,7 +30,7 @@ std::string body_of(const connectors::RecordBatch& batch, std::uint32_t render_r
 }  // namespace
 
 Stream::Stream(World& world, StreamId id, std::size_t ledger)
-    : world_(world), id_(id), ledger_(ledger), kinds_(choose_kinds(world)) {
+    : world_(world), id_(id), ledger_(ledger), kinds_(choose_kinds(world)), destination_(world) {
   Settings first;
   choose_limits(first);
   first.delivery.initial = Milliseconds(10 + world.below(3000));
@@ -36,9 +38,10 @@ Stream::Stream(World& world, StreamId id, std::size_t ledger)
   if (world.one_in(2)) first.delivery.linger = Milliseconds(world.below(2000));
   if (world.one_in(3)) first.delivery.interval = Milliseconds(world.below(2000));
   if (world.one_in(2)) first.want = {{0, 1, 2}, world.one_in(2)};
-  if (world.one_in(3)) poison_ = static_cast<std::int64_t>(world.below(6));
   if (world.one_in(4)) first.delivery.rejected_in_a_row = 0;
   if (world.one_in(2)) first.delivery.parallel = static_cast<std::uint32_t>(2 + world.below(7));
+  if (world.one_in(6)) first.delivery.halt_on_rejected = true;
+  if (world.one_in(5)) first.delivery.max_age = std::chrono::seconds(20 + world.below(200));
   settings_[0] = first;
 }
 
@@ -50,11 +53,9 @@ std::unique_ptr<Stream> Stream::replay_of(const Stream& stream, ReplayId id) {
   auto replay = std::make_unique<Stream>(world, stream.id_, stream.ledger_);
   replay->range_ = Range{id, Offset{from}, Offset{from + 1 + world.below(cursor - from)}};
   replay->kinds_ = stream.kinds_;
-  replay->poison_ = stream.poison_;
+  replay->destination_ = stream.destination_;
   Settings settings = stream.applied();
-  settings.delivery.error_after = std::chrono::hours(24 * 365);
-  settings.delivery.rejected_in_a_row = 0;
-  settings.delivery.parallel = 1;
+  dispatch::be_patient(settings.delivery);
   settings.destination_revision = 0;
   replay->settings_ = {{0, settings}};
   replay->state_.start = replay->range_->from;
@@ -94,7 +95,7 @@ std::unique_ptr<Stream> Stream::successor(StreamId id) {
   }
   auto next = std::make_unique<Stream>(world_, id, ledger_);
   next->kinds_ = kinds_;
-  next->poison_ = poison_;
+  next->destination_ = destination_;
   next->settings_ = {{0, settings_.rbegin()->second}};
   next->settings_[0].destination_revision = 0;
   next->state_.start = cursor;
@@ -195,6 +196,7 @@ void Stream::take(dispatch::Actions actions, Offset floor) {
   if (std::exchange(seen_revision_, machine_->settings_revision()) != seen_revision_) {
     expect_anew(floor);
   }
+  give_up_old();
   if (actions.freeze) writing_.push_back({*actions.freeze, true});
   if (actions.save) writing_.push_back({*actions.save, false});
   if (actions.park) {
@@ -221,8 +223,7 @@ void Stream::expect_anew(Offset floor) {
   const Offset from = std::max(floor, machine_->start());
   for (auto it = ledger().by_offset.lower_bound(from); it != ledger().by_offset.end(); ++it) {
     const Record& record = ledger().records[it->second];
-    if (record.acknowledged && wanted(record) && !delivered_.contains(it->first) &&
-        !parked_.contains(it->first)) {
+    if (record.acknowledged && wanted(record) && !is_settled(it->first)) {
       missing_.insert(it->first);
     }
   }
@@ -276,11 +277,28 @@ void Stream::answer(bool honest) {
   const Sending sending = std::move(sending_[world_.below(sending_.size())]);
   std::erase_if(sending_, [&](const Sending& each) { return each.batch == sending.batch; });
   const RecordBatch& batch = *sending.batch;
-  if (poisoned(batch)) return refuse(batch);
-  std::uint64_t dice = honest ? 0 : world_.below(13);
-  if (is_replay() && (dice == 10 || dice == 11)) dice = 7;  // its runner makes them so
-  if (dice <= 6 || dice == 12) receive(sending);
+  const std::vector<Fate> fates = this->fates(batch);
+  const auto ignored = [&](std::uint32_t records) {
+    return static_cast<std::uint32_t>(
+        std::count(fates.begin(), fates.begin() + records, Fate::Ignored));
+  };
   SendOutcome outcome{Delivered{}, 200, true};
+  outcome.skipped = ignored(batch.records);
+  if (outcome.skipped == batch.records) {  // nothing is sent
+    const Offset floor = acknowledge(batch, batch.records);
+    return take(machine_->sent(batch, outcome, now()), floor);
+  }
+  std::uint64_t dice = honest ? 0 : world_.below(13);
+  if (destination_.is_down(world_) && !honest) dice = 7 + world_.below(2);
+  const bool takes = dice <= 6 || dice == 12;
+  const auto bad = std::find_if(fates.begin(), fates.end(), [](Fate fate) {
+    return fate == Fate::Refused || fate == Fate::SetAside;
+  });
+  if (takes && bad != fates.end()) {
+    if (*bad == Fate::Refused) return refuse(batch);
+    return set_aside(batch, static_cast<std::uint32_t>(bad - fates.begin()));
+  }
+  if (takes) receive(sending);
   if (dice == 6) {
     outcome = {RetryLater{"answer lost", {}, 0}, 502, false};
     for (std::uint32_t i = 0; i < batch.records; ++i) {
@@ -297,37 +315,48 @@ void Stream::answer(bool honest) {
   if (dice == 12) {
     const auto taken = static_cast<std::uint32_t>(world_.below(batch.records));
     outcome = {RetryLater{"took a part", {}, taken}, 200, true};
+    outcome.skipped = ignored(taken);
     floor = std::max(floor, acknowledge(batch, taken));
   }
+  if (is_replay()) outcome = dispatch::patient(std::move(outcome));
   take(machine_->sent(batch, outcome, now()), floor);
-}
-
-bool Stream::poisoned(const connectors::RecordBatch& batch) const {
-  for (const connectors::RecordRun& run : batch.runs) {
-    for (std::uint32_t i = run.begin; i < run.end; ++i) {
-      if (is_poison(ledger().records[static_cast<std::size_t>(run.chunk->columns[i].id)])) {
-        return true;
-      }
-    }
-  }
-  return false;
 }
 
 // All of it, or the first bad record by name.
 void Stream::refuse(const connectors::RecordBatch& batch) {
-  connectors::Rejected refused{"no", {}};
+  connectors::SendOutcome outcome{connectors::Rejected{"no", {}}, 400, true};
   Offset floor = machine_->cursor();
-  if (world_.one_in(3)) {
-    std::uint32_t taken = 0;
-    for (const connectors::RecordRun& run : batch.runs) {
-      for (std::uint32_t i = run.begin; i < run.end && !refused.record; ++i, ++taken) {
-        const auto number = static_cast<std::size_t>(run.chunk->columns[i].id);
-        if (is_poison(ledger().records[number])) refused.record = taken;
-      }
-    }
-    if (refused.record) floor = std::max(floor, acknowledge(batch, *refused.record));
+  const std::vector<Fate> fates = this->fates(batch);
+  const auto good = std::find_if(fates.begin(), fates.end(), [](Fate fate) {
+    return fate == Fate::Refused || fate == Fate::SetAside;
+  });
+  if (world_.one_in(3) && good != fates.end() && *good == Fate::Refused) {
+    const auto taken = static_cast<std::uint32_t>(good - fates.begin());
+    std::get<connectors::Rejected>(outcome.decision).record = taken;
+    outcome.skipped = static_cast<std::uint32_t>(std::count(fates.begin(), good, Fate::Ignored));
+    hopeless_.insert(dispatch::offset_of(batch, taken));
+    if (taken > 0) floor = std::max(floor, acknowledge(batch, taken));
+  } else if (batch.records == 1) {
+    hopeless_.insert(batch.first);
   }
-  take(machine_->sent(batch, {refused, world_.one_in(3) ? 413 : 400, true}, now()), floor);
+  if (world_.one_in(3)) outcome.remote_status = 413;
+  take(machine_->sent(batch, outcome, now()), floor);
+}
+
+// Those from `first` on that it would lose; it takes what lies before them.
+void Stream::set_aside(const connectors::RecordBatch& batch, std::uint32_t first) {
+  const std::vector<Fate> fates = this->fates(batch);
+  std::uint32_t end = first;
+  while (end < batch.records && fates[end] == Fate::SetAside) {
+    hopeless_.insert(dispatch::offset_of(batch, end++));
+  }
+  connectors::SendOutcome outcome{connectors::SetAside{"too large", first, end - first}, 422,
+                                  false};
+  outcome.skipped =
+      static_cast<std::uint32_t>(std::count(fates.begin(), fates.begin() + first, Fate::Ignored));
+  Offset floor = machine_->cursor();
+  if (first > 0) floor = std::max(floor, acknowledge(batch, first));
+  take(machine_->sent(batch, outcome, now()), floor);
 }
 
 // What the dead letters' one transaction does.
@@ -336,7 +365,9 @@ void Stream::store_letters() {
     for (std::uint32_t i = run.begin; i < run.end; ++i) {
       const Offset offset = check_record(run, i);
       require(!heard_.contains(offset), "it parks what is settled");
+      require(hopeless_.contains(offset) || offset < park_to_, "nobody had it park that");
       parked_.insert(offset);
+      aged_out_.erase(offset);
       missing_.erase(offset);
     }
   }
@@ -367,11 +398,15 @@ void Stream::hear_of_parking(bool honest) {
 void Stream::skip() {
   if (is_replay() || closing_) return;
   hear_of_end();
-  const Offset cursor = machine_->cursor();
   const Offset to{world_.below(told_end_.value() + 1)};
-  const bool park = world_.one_in(2);
+  skip(to, world_.one_in(2));
+}
+
+void Stream::skip(Offset to, bool park) {
+  const Offset cursor = machine_->cursor();
   auto actions = machine_->skip(to, park, now());
   if (!actions) return;
+  if (park) park_to_ = std::max(park_to_, to);
   if (!park && to > cursor) {
     missing_.erase(missing_.begin(), missing_.lower_bound(to));
     was_disabled_ = true;
@@ -466,6 +501,10 @@ bool Stream::settle_down() {
   } else if (heard_revision_ != settings_.rbegin()->first) {
     hear_of_change();
   } else if (machine_->kept_status() == StreamStatus::Error) {
+    const auto blocking = hopeless_.lower_bound(machine_->cursor());
+    if (applied().delivery.halt_on_rejected && blocking != hopeless_.end()) {
+      skip(next(*blocking), true);
+    }
     command(Command::Restart);
   } else if (machine_->kept_status() != StreamStatus::Running) {
     command(Command::Resume);
@@ -502,119 +541,17 @@ void Stream::check_end() {
           "the journal does not know where it stands");
   if (settings_changed_ || was_disabled_) return;
   require(machine_->parked_count() == parked_.size(), "it counted the dead letters wrong");
+  // Offsets that were never a record's may count as aged out too.
+  require(machine_->losses().aged_out >= aged_out_.size(), "it counted what aged out wrong");
+  if (applied().delivery.max_age) return;
   // What a crash had it send again may have been refused then.
-  const auto parked = [this](Offset offset) { return parked_.contains(offset); };
-  const auto twice = std::count_if(delivered_.begin(), delivered_.end(), parked);
-  require(machine_->delivered() + static_cast<std::uint64_t>(twice) == delivered_.size(),
-          "it counted wrong");
-}
-
-// ---- The promises ------------------------------------------------------------------------------
-
-void Stream::check_attempt(const connectors::RecordBatch& batch) {
-  require(machine_->kept_status() == StreamStatus::Running, "it sends while it must not");
-  require(batch.first >= settled_in_this_life_, "this was delivered already");
-  require(batch.first >= state_.start, "this was dropped already");
-  require(!closing_, "it sends while another takes its place");
-  require(!range_ || (batch.first >= range_->from && batch.last < range_->to),
-          "a replay leaves its range");
-  require(batch.webhook_id == fmt::format("{}{}-{}-{}-{}", id_.value(),
-                                          range_ ? fmt::format("-r{}", range_->id.value()) : "",
-                                          machine_->revision(), batch.first.value(),
-                                          batch.last.value()),
-          "the id says something else");
-  std::optional<Offset> last;
-  std::uint32_t records = 0;
-  for (const connectors::RecordRun& run : batch.runs) {
-    for (std::uint32_t i = run.begin; i < run.end; ++i, ++records) {
-      const Offset offset = check_record(run, i);
-      require(last ? offset > *last : offset == batch.first, "records out of order");
-      last = offset;
-      require(!heard_.contains(offset), "this was settled already");
-      require(!parked_.contains(offset), "a dead letter is sent");
-    }
-  }
-  require(last == batch.last && records == batch.records, "the batch is not what it says");
-  require(records <= applied().limits.records_max, "the batch is too large");
-  check_order(batch);
-
-  std::optional<Offset> before;
-  for (const std::set<Offset>* settled : {&delivered_, &parked_}) {
-    const auto at = settled->lower_bound(machine_->cursor());
-    if (at != settled->begin()) before = std::max(before, std::optional(*std::prev(at)));
-  }
-  const bool exact = !settings_changed_ && !was_disabled_;
-  require(exact ? batch.previous == before : batch.previous <= before, "wrong X-Sluice-Previous");
-}
-
-// No record is overtaken by one of its device or, with one request at a time, of any.
-void Stream::check_order(const connectors::RecordBatch& batch) {
-  const bool by_device = applied().delivery.parallel > 1;
-  const std::int64_t device = device_of(batch);
-  std::set<Offset> sent;
-  for (std::uint32_t i = 0; i < batch.records; ++i) {
-    sent.insert(dispatch::offset_of(batch, i));
-    const Record& record = ledger().records[ledger().by_offset.at(*sent.rbegin())];
-    require(!by_device || record.endpoint_id == device, "a request of two devices");
-  }
-  for (auto due = missing_.begin(); due != missing_.end() && *due < batch.last; ++due) {
-    const Record& record = ledger().records[ledger().by_offset.at(*due)];
-    const bool concerned = !by_device || record.endpoint_id == device;
-    require(!concerned || sent.contains(*due), "it overtakes a record");
-  }
-}
-
-std::int64_t Stream::device_of(const connectors::RecordBatch& batch) const {
-  const connectors::RecordRun& run = batch.runs.front();
-  return run.chunk->columns[run.begin].endpoint_id;
-}
-
-// The record is one that the log was given, byte for byte, and is on stable storage.
-Offset Stream::check_record(const connectors::RecordRun& run, std::uint32_t index) {
-  const Offset offset = plus(run.chunk->first, index);
-  const std::int64_t number = run.chunk->columns[index].id;
-  require(number >= 0 && static_cast<std::size_t>(number) < ledger().records.size(),
-          "a record was invented");
-  Record& record = ledger().records[static_cast<std::size_t>(number)];
-  require(run.chunk->record(index) == record.bytes, "a record's bytes were changed");
-  require(run.chunk->kind == record.kind && wanted(record), "a record is not wanted");
-  require(record.acknowledged || record.life < world_.life, "a record is sent before it is stored");
-  require(!record.offset || *record.offset == offset, "a record has two offsets");
-  if (record.offset) return offset;
-  record.offset = offset;
-  const bool is_new = ledger().by_offset.emplace(offset, static_cast<std::size_t>(number)).second;
-  require(is_new, "an offset stands for two records");
-  return offset;
-}
-
-void Stream::receive(const Sending& sending) {
-  const auto [known, is_new] = bodies_.emplace(sending.batch->webhook_id, sending.body);
-  require(is_new || known->second == sending.body, "one id stands for two bodies");
-}
-
-// The first `records` of it; returns how far that confirms the stream.
-Offset Stream::acknowledge(const connectors::RecordBatch& batch, std::uint32_t records) {
-  const std::uint32_t given = records;
-  for (const connectors::RecordRun& run : batch.runs) {
-    for (std::uint32_t i = run.begin; i < run.end && records > 0; ++i, --records) {
-      const Offset offset = plus(run.chunk->first, i);
-      require(!is_poison(ledger().records[static_cast<std::size_t>(run.chunk->columns[i].id)]),
-              "the simulator took a poisoned record");
-      delivered_.insert(offset);
-    }
-  }
-  return settle(batch, given);
-}
-
-// Returns how far that takes the stream: one request of a run takes it nowhere by itself.
-Offset Stream::settle(const connectors::RecordBatch& batch, std::uint32_t records) {
-  for (std::uint32_t i = 0; i < records; ++i) {
-    const Offset offset = dispatch::offset_of(batch, i);
-    missing_.erase(offset);
-    heard_.insert(offset);
-    if (applied().delivery.parallel == 1) settled_in_this_life_ = next(offset);
-  }
-  return applied().delivery.parallel == 1 ? settled_in_this_life_ : machine_->cursor();
+  const auto left = [this](const std::set<Offset>& offsets) {
+    return static_cast<std::uint64_t>(
+        std::count_if(offsets.begin(), offsets.end(),
+                      [this](Offset offset) { return !parked_.contains(offset); }));
+  };
+  require(machine_->delivered() == left(delivered_), "it counted what is delivered wrong");
+  require(machine_->skipped() == left(ignored_), "it counted what is skipped wrong");
 }
 
 }  // namespace sluice::simulator

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dispatch/stream_machine.h"
+#include "simulator/destination.h"
 #include "simulator/world.h"
 
 namespace sluice::simulator {
@@ -98,6 +99,7 @@ class Stream {
   void take(dispatch::Actions actions, Offset floor);
   void expect_anew(Offset floor);
   void command(dispatch::Command command);
+  void skip(Offset to, bool park);
 
   void check_attempt(const connectors::RecordBatch& batch);
   void check_order(const connectors::RecordBatch& batch);
@@ -107,11 +109,15 @@ class Stream {
     std::string body;
   };
   void receive(const Sending& sending);
+  using Fate = Destination::Fate;
+  std::vector<Fate> fates(const connectors::RecordBatch& batch) const;
   Offset acknowledge(const connectors::RecordBatch& batch, std::uint32_t records);
   Offset settle(const connectors::RecordBatch& batch, std::uint32_t records);
-  bool is_poison(const Record& record) const { return record.endpoint_id == poison_; }
-  bool poisoned(const connectors::RecordBatch& batch) const;
   void refuse(const connectors::RecordBatch& batch);
+  void set_aside(const connectors::RecordBatch& batch, std::uint32_t first);
+  void give_up_old();
+  bool is_settled(Offset offset) const;
+  bool is_too_old(const Record& record) const;
   std::int64_t device_of(const connectors::RecordBatch& batch) const;
   void store_letters();
   void require(bool holds, std::string_view promise) const;
@@ -143,7 +149,11 @@ class Stream {
   std::set<Offset> parked_;     // stored as dead letters
   std::optional<dispatch::JournalEntry> parked_state_;  // with them
   dispatch::SettledAhead parked_ahead_;                 // likewise
-  std::optional<std::int64_t> poison_;         // endpoint whose records the destination refuses
+  std::set<Offset> ignored_;  // settled: the destination makes nothing of them
+  std::set<Offset> aged_out_;
+  std::set<Offset> hopeless_;  // the destination will have them parked
+  Offset park_to_;             // what lies before it was to be parked, by command
+  Destination destination_;
   std::map<std::string, std::string> bodies_;  // by webhook-id
   bool closing_ = false;
   std::set<Offset> heard_;    // settled in this life

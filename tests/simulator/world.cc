@@ -99,7 +99,7 @@ std::vector<std::size_t> World::store(Ledger& ledger) {
     payload->push_back(fmt::format(R"({{"id":{},"endpoint":{{"id":{},"name":"{}"}},"pad":"{}"}})",
                                    numbers.back(), endpoint, name_of(endpoint),
                                    std::string(below(record_bytes_max), 'x')));
-    ledger.records.push_back({kind, endpoint, payload->back(), life, {}, false});
+    ledger.records.push_back({kind, endpoint, payload->back(), life, clock.now(), {}, false});
     RecordColumns columns;
     columns.id = static_cast<std::int64_t>(numbers.back());
     columns.endpoint_id = endpoint;

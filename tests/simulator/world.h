@@ -45,7 +45,8 @@ struct Record {
   Kind kind = Kind::Event;
   std::int64_t endpoint_id = 0;
   std::string bytes;
-  std::uint32_t life = 0;        // of the process that was given it
+  std::uint32_t life = 0;  // of the process that was given it
+  WallTime stored;
   std::optional<Offset> offset;  // once it is known
   bool acknowledged = false;
 };
