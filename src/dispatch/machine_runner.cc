@@ -124,7 +124,6 @@ void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::R
   shared_->streams.add();
   way_ = {std::move(setup.make_connector), setup.settings.delivery.timeout, std::move(setup.host)};
   reader_ = std::move(reader);
-  if (shared_->attempts != nullptr) attempts_ = shared_->attempts->stream(id_);
   if (options.replay) key_ = catalog::replay_key(options.replay->id);
   options.stream = id_;
   options.organisation = organisation_;
@@ -307,7 +306,8 @@ void MachineRunner::on_sent(const std::shared_ptr<Attempt>& attempt,
     metrics.attempts(outcome.decision).add();
     metrics.seconds.observe(std::chrono::duration<double>(took).count());
   }
-  if (attempts_ != nullptr && was_tried) {
+  if (shared_->attempts != nullptr && was_tried) {
+    if (!attempts_) attempts_ = shared_->attempts->stream(id_);
     const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(took);
     attempts_->add(attempt_of(batch, outcome, attempt->begun_wall, latency));
   }

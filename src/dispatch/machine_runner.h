@@ -230,7 +230,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::unique_ptr<recordlog::Reader> reader_;
   boost::asio::steady_timer timer_;
   std::optional<SteadyTime> timer_at_;
-  std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: not kept
+  std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: none was kept yet
   bool counted_as_stopped_ = false;
   std::int64_t memory_bytes_ = 0;
   std::int64_t used_bytes_ = 0;
