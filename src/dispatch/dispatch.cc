@@ -53,22 +53,15 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
       : shared_(std::make_shared<Shared>(settings, dependencies, std::move(journal))),
         log_(dependencies.log) {
     for (const catalog::DeadLetters::State& state : parked_states) {
-      std::optional<JournalEntry> entry;
-      std::optional<SettledAhead> ahead;
-      if (state.bytes.size() >= kJournalSlotBytes) {
-        entry =
-            decode(std::span<const char, kJournalSlotBytes>(state.bytes.data(), kJournalSlotBytes),
-                   kParkedSequence);
-        ahead = SettledAhead::decode(std::string_view(state.bytes).substr(kJournalSlotBytes));
-      }
-      if (!entry || !ahead) {
+      std::optional<ParkedState> parked = decode_parked_state(state.bytes);
+      if (!parked) {
         logging::error(
             "the state beside a stream's dead letters is damaged; it goes on where the "
             "journal says, and may send some again",
             {{"stream", state.key.value()}});
         continue;
       }
-      shared_->parked_states.emplace(state.key, Shared::ParkedState{*entry, *std::move(ahead)});
+      shared_->parked_states.emplace(state.key, *std::move(parked));
     }
     SLUICE_ASSERT(dependencies.connector_contexts.size() == dependencies.threads.size());
     for (std::size_t i = 0; i < dependencies.threads.size(); ++i) {

@@ -237,24 +237,10 @@ void MachineRunner::park(Actions::Park park) {
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([self = shared_from_this(), park = std::move(park)] {
     Shared& shared = *self->shared_;
-    std::vector<catalog::DeadLetter> letters;
-    static const std::vector<connectors::RecordRun> kNone;
-    for (const connectors::RecordRun& run : park.records ? park.records->runs : kNone) {
-      for (std::uint32_t i = run.begin; i < run.end; ++i) {
-        letters.push_back({.offset = plus(run.chunk->first, i),
-                           .columns = run.chunk->columns[i],
-                           .kind = run.chunk->kind,
-                           .parked = shared.clock.now(),
-                           .reason = park.reason,
-                           .status = park.status,
-                           .record = std::string(run.chunk->record(i))});
-      }
+    Result<void> result = store(park, self->id_, shared.dead_letters, shared.clock.now());
+    if (result && park.records) {
+      shared.metrics.parked.add(static_cast<double>(park.records->records));
     }
-    const JournalSlot slot = encode(park.behind, kParkedSequence);
-    Result<void> result = shared.dead_letters.park(
-        self->id_, letters,
-        {self->key_, std::string(slot.data(), slot.size()) + park.ahead.encode()});
-    if (result) shared.metrics.parked.add(static_cast<double>(letters.size()));
     boost::asio::post(self->loop_, [self, result = std::move(result)] {
       if (!self->removed_) self->handle(self->machine_->parked(result, self->now()));
     });

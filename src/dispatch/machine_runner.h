@@ -24,6 +24,7 @@
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
+#include "dispatch/parked_letters.h"
 #include "dispatch/start_pacer.h"
 #include "dispatch/stream_machine.h"
 #include "dispatch/stream_setup.h"
@@ -108,10 +109,6 @@ struct Shared {
   std::optional<JournalEntry> recovered(StreamId key) const;
   // What was settled beyond that, as far as it is known.
   SettledAhead recovered_ahead(StreamId key) const;
-  struct ParkedState {
-    JournalEntry entry;
-    SettledAhead ahead;
-  };
   std::unordered_map<StreamId, ParkedState> parked_states;  // before the first stream begins
   catalog::AttemptLog* const attempts;                      // may be null
   AlertSink* const alerts;                                  // may be null

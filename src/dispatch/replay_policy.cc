@@ -2,12 +2,22 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace sluice::dispatch {
 namespace {
 
 constexpr std::chrono::hours kNever{24 * 365 * 50};
+
+connectors::SendOutcome patient(connectors::SendOutcome outcome) {
+  if (std::holds_alternative<connectors::Misconfigured>(outcome.decision) ||
+      std::holds_alternative<connectors::Gone>(outcome.decision)) {
+    const std::string reason(connectors::reason_of(outcome.decision));
+    outcome.decision = connectors::RetryLater{reason, {}, 0};
+  }
+  return outcome;
+}
 
 }  // namespace
 
@@ -19,13 +29,19 @@ void be_patient(DeliverySettings& delivery) {
   delivery.parallel = 1;
 }
 
-connectors::SendOutcome patient(connectors::SendOutcome outcome) {
-  if (std::holds_alternative<connectors::Misconfigured>(outcome.decision) ||
-      std::holds_alternative<connectors::Gone>(outcome.decision)) {
-    const std::string reason(connectors::reason_of(outcome.decision));
-    outcome.decision = connectors::RetryLater{reason, {}, 0};
+Actions judge_replay(StreamMachine& machine, const connectors::RecordBatch& batch,
+                     connectors::SendOutcome outcome, SteadyTime now,
+                     std::vector<Offset>* settled) {
+  // The machine changes the batch.
+  std::vector<Offset> offsets;
+  for (std::uint32_t i = 0; settled != nullptr && i < batch.records; ++i) {
+    offsets.push_back(offset_of(batch, i));
   }
-  return outcome;
+  Actions actions = machine.sent(batch, patient(std::move(outcome)), now);
+  for (const Offset offset : offsets) {
+    if (offset < machine.cursor()) settled->push_back(offset);
+  }
+  return actions;
 }
 
 }  // namespace sluice::dispatch

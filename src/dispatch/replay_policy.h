@@ -2,15 +2,20 @@
 // A replay's failures are nothing that puts its stream into Error, so that in the end it fails at
 // nothing that may pass. Internal to dispatch.
 
+#include <vector>
+
 #include "connectors/connector.h"
 #include "dispatch/delivery_settings.h"
+#include "dispatch/stream_machine.h"
 
 namespace sluice::dispatch {
 
 // The stream's settings, as its replays take them.
 void be_patient(DeliverySettings& delivery);
 
-// What a replay makes of an attempt.
-connectors::SendOutcome patient(connectors::SendOutcome outcome);
+// What the machine of a replay is told of an attempt. `settled` (of a redrive; else null) gains the
+// records that are no dead letters any more.
+Actions judge_replay(StreamMachine& machine, const connectors::RecordBatch& batch,
+                     connectors::SendOutcome outcome, SteadyTime now, std::vector<Offset>* settled);
 
 }  // namespace sluice::dispatch

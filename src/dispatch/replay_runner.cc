@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/logging.h"
-#include "dispatch/letter_chunk.h"
+#include "dispatch/parked_letters.h"
 #include "dispatch/replay_policy.h"
 
 namespace sluice::dispatch {
@@ -14,7 +14,6 @@ namespace {
 using catalog::ReplayState;
 using catalog::StreamStatus;
 
-constexpr std::uint32_t kLettersARead = 100;
 constexpr std::chrono::milliseconds kTryAgainAfter{2000};  // our own disk
 
 }  // namespace
@@ -94,14 +93,8 @@ void ReplayRunner::read() {
   }
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([self = self<ReplayRunner>(), asked = *asked, end = end_of_range()] {
-    auto page = self->shared_->dead_letters.marked(self->id_, asked, kLettersARead);
-    Result<recordlog::ReadResult> result = recordlog::ReadResult{.chunk = nullptr, .resume = end};
-    if (!page) {
-      result = page.error();
-    } else if (!page->letters.empty()) {
-      const ChunkPtr chunk = chunk_of(page->letters, self->organisation_);
-      result = recordlog::ReadResult{.chunk = chunk, .resume = chunk->end()};
-    }
+    auto result =
+        read_marked(self->shared_->dead_letters, self->id_, self->organisation_, asked, end);
     boost::asio::post(self->loop_, [self, asked, result = std::move(result)]() mutable {
       self->letter_read(asked, std::move(result));
     });
@@ -125,15 +118,8 @@ Offset ReplayRunner::end_of_range() const {
 
 Actions ReplayRunner::judge(const connectors::RecordBatch& batch,
                             const connectors::SendOutcome& outcome) {
-  std::vector<Offset> offsets;
-  if (of_dead_letters_) {
-    offsets.reserve(batch.records);
-    for (std::uint32_t i = 0; i < batch.records; ++i) offsets.push_back(offset_of(batch, i));
-  }
-  Actions actions = machine_->sent(batch, patient(outcome), now());
-  const Offset cursor = machine_->cursor();
-  std::copy_if(offsets.begin(), offsets.end(), std::back_inserter(settled_),
-               [&](Offset offset) { return offset < cursor; });
+  Actions actions =
+      judge_replay(*machine_, batch, outcome, now(), of_dead_letters_ ? &settled_ : nullptr);
   flush_settled();
   return actions;
 }

@@ -62,15 +62,22 @@ void Simulation::disturb() {
     case 1:
     case 2:
     case 3: stream->skip(); break;
-    case 4:
-      if (auto replay = Stream::replay_of(*stream, ReplayId{next_id_})) {
-        ++next_id_;
-        streams_.push_back(std::move(replay));
-      }
-      break;
+    case 4: send_again(*stream, &Stream::replay_of); break;
     case 5: stream->close(); break;
+    case 6: send_again(*stream, &Stream::redrive_of); break;
     default: stream->command(); break;
   }
+}
+
+// One replay of a stream at a time.
+void Simulation::send_again(const Stream& stream, Again* again) {
+  for (const auto& other : streams_) {
+    if (other->id() == stream.id() && other->is_replay() && !other->is_finished()) return;
+  }
+  auto replay = again(stream, ReplayId{next_id_});
+  if (!replay) return;
+  ++next_id_;
+  streams_.push_back(std::move(replay));
 }
 
 void Simulation::hand_over(std::unique_ptr<Stream>& stream) {
@@ -103,6 +110,8 @@ void Simulation::step() {
     case 13:
       stream.answer(false);
       stream.hear_of_parking(false);
+      stream.remove_redriven();
+      if (stream.conclude()) std::swap(chosen, streams_.back()), streams_.pop_back();
       break;
     case 14:
     case 15:
@@ -134,6 +143,7 @@ void Simulation::settle_down() {
     busy = false;
     for (const auto& stream : streams_) busy = stream->settle_down() || busy;
   }
+  std::erase_if(streams_, [](const auto& stream) { return stream->conclude(); });
   for (const auto& stream : streams_) stream->check_end();
 }
 

@@ -21,6 +21,8 @@ class Simulation {
   void end_life();
   void step();
   void disturb();
+  using Again = std::unique_ptr<Stream>(const Stream& stream, ReplayId id);
+  void send_again(const Stream& stream, Again* again);
   void hand_over(std::unique_ptr<Stream>& stream);
   void store();
   void settle_down();

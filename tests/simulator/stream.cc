@@ -140,7 +140,10 @@ dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revisio
 
 void Stream::begin() {
   const auto& [revision, settings] = *settings_.rbegin();
-  reader_ = world_.log->reader(organisation(), kinds_);
+  if (!redrive_) reader_ = world_.log->reader(organisation(), kinds_);
+  find_letters();
+  const auto parked = world_.parked_states.find(journal_key());
+  const bool has_parked = parked != world_.parked_states.end();
   told_end_ = range_ ? range_->to : world_.log->end(organisation());
   dispatch::StreamMachine::Options options{
       .stream = id_,
@@ -152,21 +155,22 @@ void Stream::begin() {
       .pace = [this](SteadyTime at) { return at + Milliseconds(20 * world_.below(3)); },
       .created = {}};
   if (range_) options.replay = {range_->id, range_->to};
-  machine_.emplace(
-      std::move(options),
-      dispatch::StreamMachine::Start{
-          .status = state_.status,
-          .before_pause = state_.before_pause,
-          .last_error = state_.last_error,
-          .remote_status = state_.remote_status,
-          .revision = state_.revision,
-          .failing = state_.failing,
-          .new_destination = settings.destination_revision > state_.applied_revision,
-          .cursor = state_.start,
-          .entry = dispatch::further(world_.journal->recovered(journal_key()), parked_state_),
-          .ahead = parked_ahead_,
-          .end = told_end_,
-          .park_to = state_.park_to});
+  machine_.emplace(std::move(options),
+                   dispatch::StreamMachine::Start{
+                       .status = state_.status,
+                       .before_pause = state_.before_pause,
+                       .last_error = state_.last_error,
+                       .remote_status = state_.remote_status,
+                       .revision = state_.revision,
+                       .failing = state_.failing,
+                       .new_destination = settings.destination_revision > state_.applied_revision,
+                       .cursor = state_.start,
+                       .entry = dispatch::further(
+                           world_.journal->recovered(journal_key()),
+                           has_parked ? std::optional(parked->second.entry) : std::nullopt),
+                       .ahead = has_parked ? parked->second.ahead : dispatch::SettledAhead{},
+                       .end = told_end_,
+                       .park_to = state_.park_to});
   heard_revision_ = revision;
   const Offset cursor = machine_->cursor();
   require(cursor >= confirmed_, "the cursor went back past a confirmed batch");
@@ -181,7 +185,8 @@ void Stream::end() {
   }
   sending_.clear();
   heard_.clear();
-  if (parking_ && world_.one_in(2)) store_letters();
+  if (parking_ && world_.one_in(2)) (void)store_letters().has_value();
+  if (redrive_) redrive_->settled.clear();
   parking_.reset();
   closing_ = false;
   unheard_.clear();
@@ -248,7 +253,10 @@ void Stream::read() {
   const auto from = machine_->wants_read();
   if (!from) return;
   const Offset cursor = machine_->cursor();
-  take(machine_->read_done(reader_->read(*from), now()), cursor);
+  const auto read =
+      redrive_ ? dispatch::read_marked(*world_.letters, id_, organisation(), *from, range_->to)
+               : reader_->read(*from);
+  take(machine_->read_done(read, now()), cursor);
 }
 
 void Stream::write_journal() {
@@ -286,7 +294,7 @@ void Stream::answer(bool honest) {
   outcome.skipped = ignored(batch.records);
   if (outcome.skipped == batch.records) {  // nothing is sent
     const Offset floor = acknowledge(batch, batch.records);
-    return take(machine_->sent(batch, outcome, now()), floor);
+    return judge(batch, outcome, floor);
   }
   std::uint64_t dice = honest ? 0 : world_.below(13);
   if (destination_.is_down(world_) && !honest) dice = 7 + world_.below(2);
@@ -318,8 +326,7 @@ void Stream::answer(bool honest) {
     outcome.skipped = ignored(taken);
     floor = std::max(floor, acknowledge(batch, taken));
   }
-  if (is_replay()) outcome = dispatch::patient(std::move(outcome));
-  take(machine_->sent(batch, outcome, now()), floor);
+  judge(batch, outcome, floor);
 }
 
 // All of it, or the first bad record by name.
@@ -340,7 +347,7 @@ void Stream::refuse(const connectors::RecordBatch& batch) {
     hopeless_.insert(batch.first);
   }
   if (world_.one_in(3)) outcome.remote_status = 413;
-  take(machine_->sent(batch, outcome, now()), floor);
+  judge(batch, outcome, floor);
 }
 
 // Those from `first` on that it would lose; it takes what lies before them.
@@ -356,42 +363,7 @@ void Stream::set_aside(const connectors::RecordBatch& batch, std::uint32_t first
       static_cast<std::uint32_t>(std::count(fates.begin(), fates.begin() + first, Fate::Ignored));
   Offset floor = machine_->cursor();
   if (first > 0) floor = std::max(floor, acknowledge(batch, first));
-  take(machine_->sent(batch, outcome, now()), floor);
-}
-
-// What the dead letters' one transaction does.
-void Stream::store_letters() {
-  for (const connectors::RecordRun& run : parking_->records->runs) {
-    for (std::uint32_t i = run.begin; i < run.end; ++i) {
-      const Offset offset = check_record(run, i);
-      require(!heard_.contains(offset), "it parks what is settled");
-      require(hopeless_.contains(offset) || offset < park_to_, "nobody had it park that");
-      parked_.insert(offset);
-      aged_out_.erase(offset);
-      missing_.erase(offset);
-    }
-  }
-  require(!parked_state_ || parked_state_->cursor <= parking_->behind.cursor,
-          "the dead letters' state goes back");
-  parked_state_ = parking_->behind;
-  parked_ahead_ = parking_->ahead;
-  confirmed_ = std::max(confirmed_, parked_state_->cursor);
-}
-
-void Stream::hear_of_parking(bool honest) {
-  if (!parking_) return;
-  Result<void> result;
-  Offset floor = machine_->cursor();
-  if (!honest && world_.one_in(6)) {
-    const bool full = !is_replay() && world_.one_in(2);
-    result = Error{full ? ErrorCode::Conflict : ErrorCode::Io, "injected"};
-  } else {
-    store_letters();
-    settle(*parking_->records, parking_->records->records);
-    floor = std::max(floor, parking_->behind.cursor);
-  }
-  parking_.reset();
-  take(machine_->parked(result, now()), floor);
+  judge(batch, outcome, floor);
 }
 
 // Up to somewhere records are given up.
@@ -520,6 +492,8 @@ bool Stream::settle_down() {
     answer(true);
   } else if (parking_) {
     hear_of_parking(true);
+  } else if (redrive_ && !redrive_->settled.empty()) {
+    remove_redriven();
   } else if (machine_->wake_at()) {
     if (*machine_->wake_at() > now()) world_.clock.advance_to(*machine_->wake_at());
     pass_time();
@@ -539,6 +513,7 @@ void Stream::check_end() {
   require(machine_->memory_bytes() == 0, "it holds memory for nothing");
   require(std::max(recovered_, confirmed_) == machine_->cursor(),
           "the journal does not know where it stands");
+  check_letters();
   if (settings_changed_ || was_disabled_) return;
   require(machine_->parked_count() == parked_.size(), "it counted the dead letters wrong");
   // Offsets that were never a record's may count as aged out too.

@@ -23,9 +23,13 @@ class Stream {
 
   // Some of what lies behind `stream`. Null: nothing does.
   static std::unique_ptr<Stream> replay_of(const Stream& stream, ReplayId id);
+  // Some of its dead letters, or all. Null: it has none, or the disk fails.
+  static std::unique_ptr<Stream> redrive_of(const Stream& stream, ReplayId id);
 
   OrganisationId organisation() const { return ledger().id; }
   bool is_replay() const { return range_.has_value(); }
+  bool is_finished() const { return !redrive_ && machine_->finished(); }
+  StreamId id() const { return id_; }
 
   void begin();  // a process
   void end();    // of it; a request under way may have arrived
@@ -38,6 +42,9 @@ class Stream {
   void hear_of_journal();
   void answer(bool honest);  // one of the requests under way
   void hear_of_parking(bool honest);
+  void remove_redriven();
+  // A redrive has ended, and the dead letters show it: nothing is to happen any more.
+  bool conclude();
   void skip();
   void pass_time();
   void command();
@@ -89,6 +96,12 @@ class Stream {
     Offset to;
   };
 
+  struct Redrive {
+    std::uint32_t life = 0;       // that began it
+    std::vector<Offset> letters;  // marked for it
+    std::vector<Offset> settled;  // of these: still to be removed
+  };
+
   StreamId journal_key() const { return range_ ? catalog::replay_key(range_->id) : id_; }
   Ledger& ledger() const { return world_.ledgers[ledger_]; }
   const Settings& applied() const { return settings_.at(machine_->settings_revision()); }
@@ -119,7 +132,13 @@ class Stream {
   bool is_settled(Offset offset) const;
   bool is_too_old(const Record& record) const;
   std::int64_t device_of(const connectors::RecordBatch& batch) const;
-  void store_letters();
+  std::vector<Offset> parking_offsets();
+  Result<void> store_letters();
+  void note_parked(Offset offset);
+  void find_letters();
+  void check_letters() const;
+  void judge(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome,
+             Offset floor);
   void require(bool holds, std::string_view promise) const;
 
   World& world_;
@@ -127,6 +146,7 @@ class Stream {
   const std::size_t ledger_;
   KindSet kinds_;
   std::optional<Range> range_;
+  std::optional<Redrive> redrive_;  // which is a replay too
 
   std::map<std::uint32_t, Settings> settings_;  // the catalog's last one, and those before
   State state_;                                 // as the catalog has it
@@ -142,13 +162,13 @@ class Stream {
   std::optional<dispatch::Actions::Park> parking_;  // on its way to the dead letters
   Offset settled_in_this_life_;
 
-  Offset recovered_;            // cursor that this process began with
-  Offset confirmed_;            // cursor of the entries that the journal called durable
-  std::set<Offset> missing_;    // acknowledged to the sender, wanted, and still to arrive
-  std::set<Offset> delivered_;  // and known to be
-  std::set<Offset> parked_;     // stored as dead letters
-  std::optional<dispatch::JournalEntry> parked_state_;  // with them
-  dispatch::SettledAhead parked_ahead_;                 // likewise
+  Offset recovered_;                 // cursor that this process began with
+  Offset confirmed_;                 // cursor of the entries that the journal called durable
+  std::set<Offset> missing_;         // acknowledged to the sender, wanted, and still to arrive
+  std::set<Offset> delivered_;       // and known to be
+  std::set<Offset> parked_;          // stored as dead letters
+  std::set<Offset> perhaps_parked_;  // the disk failed meanwhile
+  std::optional<dispatch::JournalEntry> parked_state_;  // stored with the dead letters
   std::set<Offset> ignored_;  // settled: the destination makes nothing of them
   std::set<Offset> aged_out_;
   std::set<Offset> hopeless_;  // the destination will have them parked

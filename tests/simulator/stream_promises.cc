@@ -44,7 +44,8 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
     const auto at = settled->lower_bound(machine_->cursor());
     if (at != settled->begin()) before = std::max(before, std::optional(*std::prev(at)));
   }
-  const bool exact = !settings_changed_ && !was_disabled_ && !applied().delivery.max_age;
+  const bool exact =
+      !settings_changed_ && !was_disabled_ && !redrive_ && !applied().delivery.max_age;
   require(exact ? batch.previous == before : batch.previous < batch.first,
           "wrong X-Sluice-Previous");
 }
@@ -136,6 +137,7 @@ Offset Stream::acknowledge(const connectors::RecordBatch& batch, std::uint32_t r
             "the simulator took a record that it must not");
     const Offset offset = dispatch::offset_of(batch, i);
     (fates[i] == Fate::Taken ? delivered_ : ignored_).insert(offset);
+    perhaps_parked_.erase(offset);
     aged_out_.erase(offset);
   }
   return settle(batch, records);

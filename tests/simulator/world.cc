@@ -35,7 +35,7 @@ bool Want::passes(const Record& record) const {
 }
 
 World::World(std::uint64_t seed, Metrics& metrics_in)
-    : random(seed), metrics(metrics_in), disk({.seed = seed}) {
+    : random(seed), metrics(metrics_in), disk({.seed = seed}), vfs(disk) {
   ledgers.resize(1 + below(2));
   for (std::size_t i = 0; i < ledgers.size(); ++i) ledgers[i].id = OrganisationId{i + 1};
   partitions = static_cast<std::uint32_t>(1 + below(2));
@@ -58,6 +58,24 @@ bool World::open() {
                               {.compact_bytes = journal_compact_bytes, .own_thread = false});
   if (!read) return false;
   journal = *std::move(read);
+  return open_letters();
+}
+
+bool World::open_letters() {
+  const std::string path = "/data/dead-letters.db";
+  const auto exists = disk.exists(path);
+  if (!exists || (!*exists && !disk.open(path, OpenMode::CreateNew))) return false;
+  auto opened = catalog::open_dead_letters(path, {}, metrics);
+  if (!opened) return false;
+  letters = *std::move(opened);
+  const auto states = letters->states();
+  if (!states) return false;
+  parked_states.clear();
+  for (const catalog::DeadLetters::State& state : *states) {
+    auto parked = dispatch::decode_parked_state(state.bytes);
+    if (!parked) throw Violation("the state beside the dead letters is damaged");
+    parked_states.emplace(state.key, *std::move(parked));
+  }
   return true;
 }
 
@@ -82,6 +100,7 @@ void World::end_life() {
   disk.power_off();
   log.reset();
   journal.reset();
+  letters.reset();
   one_in(2) ? disk.power_on() : disk.revive();
   crash_armed = false;
 }

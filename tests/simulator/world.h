@@ -7,17 +7,21 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "catalog/dead_letters.h"
 #include "dispatch/journal.h"
+#include "dispatch/parked_letters.h"
 #include "filters/filter.h"
 #include "model/ids.h"
 #include "model/kind.h"
 #include "recordlog/local/local_log.h"
+#include "support/disk_vfs.h"
 #include "support/faulty_disk.h"
 
 namespace sluice::simulator {
@@ -86,18 +90,23 @@ struct World {
   Metrics& metrics;
   ManualClock clock;
   testing::FaultyDisk disk;
+  testing::DiskVfs vfs;
   std::vector<Ledger> ledgers;
   std::unique_ptr<recordlog::LocalLog> log;
   std::unique_ptr<dispatch::Journal> journal;
+  std::unique_ptr<catalog::DeadLetters> letters;
+  std::map<StreamId, dispatch::ParkedState> parked_states;  // as this process found them
   filters::Evaluator evaluator;
   std::uint32_t life = 0;
   bool crash_armed = false;
   std::uint64_t record_bytes_max = 0;
   std::uint32_t partitions = 1;
   std::uint64_t journal_compact_bytes = 0;
+  std::map<StreamId, std::set<Offset>> redriven;  // dead letters that are none any more
 
  private:
   bool open();
+  bool open_letters();
 };
 
 }  // namespace sluice::simulator

@@ -101,6 +101,13 @@ void Database::Close::operator()(sqlite3* connection) const { sqlite3_close(conn
 // there is not opened: closing it would drop the locks of this process's other connections to it,
 // and another process could take the write-ahead log from under them.
 Result<void> Database::make_file(const std::string& path) {
+  // SQLite's own way to look: the simulator's disk is not the platform's.
+  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+  int is_there = 0;
+  if (vfs->xAccess(vfs, path.c_str(), SQLITE_ACCESS_EXISTS, &is_there) == SQLITE_OK &&
+      is_there != 0) {
+    return {};
+  }
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (descriptor < 0 && errno == EEXIST) return {};
   if (descriptor < 0) {
