@@ -46,19 +46,42 @@ struct FaultyDisk::Inode {
   Content seen;     // through the page cache
   Content durable;  // on stable storage
   std::set<std::uint64_t> dirty;
+  std::uint64_t kept = 0;  // bytes of `durable` that no truncation has cut off since
 
   void sync() {
+    sync_size();
     for (const std::uint64_t number : dirty) copy_sector(seen, durable, number);
     dirty.clear();
-    durable.size = seen.size;
+  }
+  // What a failed sync or a power cut leaves. A truncation is there whole or not at all, and
+  // nothing written behind it is there without it: file systems keep these in order.
+  void sync_some(std::mt19937_64& random) {
+    const auto coin = [&random] { return (random() & 1) != 0; };
+    const bool truncated = kept < durable.size;
+    const std::uint64_t end = kept;
+    const bool resized = coin();
+    if (resized) sync_size();
+    for (const std::uint64_t number : dirty) {
+      if ((resized || !truncated || number * kSector < end) && coin()) {
+        copy_sector(seen, durable, number);
+      }
+    }
+    dirty.clear();
+  }
+  void sync_size() {
+    durable.sectors.erase(durable.sectors.lower_bound((kept + kSector - 1) / kSector),
+                          durable.sectors.end());
+    kept = durable.size = seen.size;
   }
   void resize(std::uint64_t size) {
     if (size < seen.size) {
+      kept = std::min(kept, size);
       for (auto it = seen.sectors.lower_bound(size / kSector); it != seen.sectors.end();) {
-        dirty.insert(it->first);
         if (it->first * kSector >= size) {
+          dirty.erase(it->first);
           it = seen.sectors.erase(it);
         } else {
+          dirty.insert(it->first);
           std::memset(it->second.data() + size % kSector, 0, kSector - size % kSector);
           ++it;
         }
@@ -134,11 +157,7 @@ class FaultyDisk::OpenFile final : public File {
     ++disk_.syncs_;
     if (auto begun = begin(DiskOperation::Sync); !begun) {
       if (!alive()) return begun;
-      for (const std::uint64_t number : inode_->dirty) {
-        if (disk_.coin()) copy_sector(inode_->seen, inode_->durable, number);
-      }
-      inode_->dirty.clear();
-      if (disk_.coin()) inode_->durable.size = inode_->seen.size;
+      inode_->sync_some(disk_.random_);
       return begun;
     }
     inode_->sync();
@@ -213,16 +232,13 @@ void FaultyDisk::power_off() {
 }
 
 void FaultyDisk::lose_unsynced(Inode& inode) {
-  for (const std::uint64_t number : inode.dirty) {
-    if (coin()) copy_sector(inode.seen, inode.durable, number);
-  }
-  inode.dirty.clear();
-  if (coin()) inode.durable.size = inode.seen.size;
+  inode.sync_some(random_);
   const std::uint64_t size = inode.durable.size;
   inode.seen = inode.durable;
   inode.seen.size = std::numeric_limits<std::uint64_t>::max();
   inode.resize(size);  // nothing of a sector shows beyond the end
   inode.durable = inode.seen;
+  inode.kept = size;
   inode.dirty.clear();
 }
 
