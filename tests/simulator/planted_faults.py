@@ -114,8 +114,8 @@ FAULTS = [
     Fault("a redrive forgets what was marked for it", "catalog/sqlite/dead_letters.cc",
           "  if (auto committed = transaction->commit(); !committed) return ours(committed.error());\n"
           "  return marked;", "  return marked;"),
-    Fault("a dead letter that is refused again is sent again", "catalog/sqlite/dead_letters.cc",
-          "VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)", "VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)"),
+    Fault("a redrive takes along what was not marked", "catalog/sqlite/dead_letters.cc",
+          '"record_offset >= ? AND marked = 1 ORDER', '"record_offset >= ? ORDER'),
     Fault("with a dead letter that arrived go those before it", "catalog/sqlite/dead_letters.cc",
           '"DELETE FROM letter WHERE stream_id = ? AND record_offset = ?"\n',
           '"DELETE FROM letter WHERE stream_id = ? AND record_offset <= ?"\n'),

@@ -33,6 +33,9 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
       last = offset;
       require(!heard_.contains(offset), "this was settled already");
       require(!parked_.contains(offset), "a dead letter is sent");
+      require(!redrive_ ||
+                  std::binary_search(redrive_->letters.begin(), redrive_->letters.end(), offset),
+              "a redrive sends what was not marked");
     }
   }
   require(last == batch.last && records == batch.records, "the batch is not what it says");

@@ -14,6 +14,8 @@ namespace {
 using testing::DiskFault;
 using testing::kForever;
 
+constexpr int kOpenTries = 10;  // the disk fails at the first alone
+
 std::string name_of(std::int64_t endpoint) { return fmt::format("sensor {}", endpoint); }
 
 }  // namespace
@@ -82,7 +84,8 @@ bool World::open_letters() {
 void World::begin_life() {
   ++life;
   if (one_in(4)) arm_fault();
-  while (!open() || crashed()) {
+  for (int tries = 1; !open() || crashed(); ++tries) {
+    if (tries == kOpenTries) throw Violation("what lies on the disk cannot be opened any more");
     end_life();
     ++life;
   }
