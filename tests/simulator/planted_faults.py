@@ -91,8 +91,8 @@ FAULTS = [
     Fault("a run that is cut anew forgets what is settled", "dispatch/stream_machine.cc",
           "  drop_head();\n  ++revision_;\n", "  drop_head();\n  ahead_ = {};\n  ++revision_;\n"),
     Fault("a dead letter of a run is kept without what is settled", "dispatch/stream_run.cc",
-          "  ahead.add(run_->records[lane->records[lane->at]].offset, Settled::Parked);\n",
-          "  ahead = {};\n"),
+          "    ahead.add(run_->records[lane->records[i]].offset, Settled::Parked);\n",
+          "    ahead = {};\n"),
     Fault("a record that is set aside is passed over", "dispatch/stream_outcomes.cc",
           "  park_head(outcome.reason, std::nullopt);\n",
           "  move_cursor(next(head_->records.last));\n  head_.reset();\n"),
@@ -191,6 +191,8 @@ def main():
                 said = (done.stdout + done.stderr).strip().splitlines()[-1:]
             except AssertionError as failure:
                 found, said = False, [str(failure)]
+            except subprocess.TimeoutExpired:
+                found, said = False, ["a run hangs"]
         passed, failed = passed + found, failed + (not found)
         print(f"{'found' if found else 'NOT FOUND'}: {fault.name}: {' '.join(said)}", flush=True)
     print(f"{passed} found, {failed} not found")
