@@ -60,6 +60,18 @@ struct FirstStored {
 // Of the first `records` records of `runs`.
 FirstStored first_stored(const std::vector<RecordRun>& runs, std::uint32_t records);
 
+// The records of a batch that is too large to be held in memory.
+class RecordSource {
+ public:
+  virtual ~RecordSource() = default;
+  // From the first record on: they may be asked for as often as wanted.
+  virtual void rewind() = 0;
+  // The next records; nullopt: that was the last. An error: they cannot be read, or are no longer
+  // what the batch says. The attempt then fails as RetryLater and a fault of ours; no receiver may
+  // have been given what it could take for the whole.
+  virtual Awaitable<Result<std::optional<RecordRun>>> next() = 0;
+};
+
 // Records in offset order, as one delivery. The same batch has the same records, bytes and
 // webhook_id at every attempt, also after a crash.
 struct RecordBatch {
@@ -80,6 +92,9 @@ struct RecordBatch {
   std::uint32_t records = 0;
   std::uint64_t bytes = 0;  // of the records alone
   std::vector<RecordRun> runs;
+  // Not null: the batch is not held, `runs` is empty and the records come from here. Outlives the
+  // attempt.
+  RecordSource* source = nullptr;
 };
 
 struct Delivered {};
@@ -158,6 +173,9 @@ struct BatchLimits {
   std::uint64_t bytes_max = 5 * 1024 * 1024;  // a single larger record still goes, alone
   // Instead of delivery.linger_ms: how long a batch that is not full waits for more.
   std::optional<std::chrono::milliseconds> linger = {};
+  // A batch that needs more memory comes with a source. The connector then answers for all of its
+  // records together: it does not deliver, refuse or set aside a part. None: every batch is held.
+  std::optional<std::uint64_t> held_bytes_max = {};
 };
 
 // What the server hands to every connector. Outlives it.

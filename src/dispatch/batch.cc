@@ -97,7 +97,17 @@ std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t be
   return stop;
 }
 
+void let_go_of_bytes(Batch& batch) {
+  const connectors::FirstStored first = connectors::first_stored(batch.records.runs, ~0u);
+  if (batch.first_stored.usage_s == 0) batch.first_stored.usage_s = first.usage_s;
+  if (batch.first_stored.event_s == 0) batch.first_stored.event_s = first.event_s;
+  batch.records.runs.clear();
+  batch.memory_bytes = 0;
+  batch.streamed = true;
+}
+
 void narrow(Batch& batch, std::uint32_t begin, std::uint32_t end) {
+  SLUICE_ASSERT(!batch.streamed);
   std::vector<connectors::RecordRun> runs = std::exchange(batch.records.runs, {});
   const Losses inside = batch.inside;
   batch = {};

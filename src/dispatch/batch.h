@@ -26,7 +26,7 @@ struct Losses {
 };
 
 struct Batch {
-  connectors::RecordBatch records;  // `runs` is empty while not loaded
+  connectors::RecordBatch records;  // `runs` is empty while not loaded, and where streamed
   std::uint64_t joined_bytes = 0;   // of the records, each with its comma
   std::uint64_t memory_bytes = 0;   // of the chunks that `runs` holds on to
   WallTime stored;                  // when its first record was stored
@@ -36,9 +36,11 @@ struct Batch {
   Losses inside;                    // and behind it
   // Nothing may be added: the cut follows from the cursor, the settings and the data alone.
   bool full = false;
-  bool loaded = true;        // the bytes are at hand
-  bool must_freeze = false;  // its boundary is to be durable before it is sent
-  bool frozen = false;       // it is
+  bool loaded = true;     // the bytes are at hand; streamed: the records were counted
+  bool streamed = false;  // too large to be held: its records are read while they are sent
+  connectors::FirstStored first_stored;  // of a streamed batch
+  bool must_freeze = false;              // its boundary is to be durable before it is sent
+  bool frozen = false;                   // it is
 
   bool empty() const { return records.records == 0; }
 };
@@ -51,10 +53,14 @@ inline constexpr connectors::BatchLimits kNoLimits{~0u, kGiB* kGiB};
 std::uint32_t take_records(Batch& batch, const ChunkPtr& chunk, std::uint32_t begin,
                            std::uint32_t end, const connectors::BatchLimits& limits);
 
-// Leaves records [begin, end) of the loaded batch: another batch, not tried yet.
+// It becomes a streamed batch, or stays one: what was taken is counted and held no more.
+void let_go_of_bytes(Batch& batch);
+
+// Leaves records [begin, end) of the batch, which is held: another batch, not tried
+// yet.
 void narrow(Batch& batch, std::uint32_t begin, std::uint32_t end);
 
-// Offset of a loaded batch's record.
+// Offset of a held batch's record.
 Offset offset_of(const connectors::RecordBatch& records, std::uint32_t index);
 
 // Records [begin, end) of a chunk, which are still to be looked at or taken.

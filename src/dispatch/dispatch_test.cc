@@ -444,6 +444,27 @@ TEST_F(DispatchOverLocalLogTest, LivesOfLogAndDispatchGoOnWhereTheLastOnesStoppe
   EXPECT_EQ(world().count("1"), 2960u);
 }
 
+TEST_F(DispatchOverLocalLogTest, BatchesThatAreNotHeldAreReadFromTheLogWhileTheyAreSent) {
+  catalog::Stream large = make_stream(1, 1, 300);
+  large.destination =
+      R"({"connection_type": "Fake", "credentials": {"name": "1", "size": 300, "held": 200}})";
+  catalog_.put(large);
+  for (int life = 0; life < 4; ++life) {
+    const bool blocks = life == 1;
+    world().set("1", blocks ? World::Mood::Blocks : World::Mood::Takes);
+    const std::size_t streamed = world().streamed("1");
+    start();
+    for (int i = 0; i < 20; ++i) store(1, 37, 37);
+    ASSERT_TRUE(eventually([&] {
+      return blocks ? world().streamed("1") > streamed : world().count("1") >= stored_[1];
+    }));
+    stop(10);
+    open_log();
+  }
+  EXPECT_GT(world().streamed("1"), 5u);
+  EXPECT_EQ(world().distinct("1"), all_records(1));
+}
+
 TEST_F(DispatchOverLocalLogTest, LogThatWasReplacedIsErrorLogTruncated) {
   make_stream(1, 1, 10);
   start();

@@ -119,11 +119,12 @@ MachineRunner::~MachineRunner() {
   held_->completing.compare_exchange_strong(self, nullptr);
 }
 
-void MachineRunner::make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
+void MachineRunner::make_machine(StreamSetup setup, std::optional<KindSet> kinds,
                                  StreamMachine::Options options, StreamMachine::Start start) {
   shared_->streams.add();
   way_ = {std::move(setup.make_connector), setup.settings.delivery.timeout, std::move(setup.host)};
-  reader_ = std::move(reader);
+  kinds_ = kinds;
+  if (kinds_) reader_ = shared_->log.reader(organisation_, *kinds_);
   if (options.replay) key_ = catalog::replay_key(options.replay->id);
   options.stream = id_;
   options.organisation = organisation_;
@@ -190,9 +191,9 @@ void MachineRunner::abandon() { handle(machine_->abandon(now())); }
 
 void MachineRunner::halt() {
   removed_ = true;
-  reader_.reset();
   timer_.cancel();
   cancel_attempts();
+  close_readers();
   account();
   if (!std::exchange(counted_as_stopped_, true)) shared_->streams.done();
 }
@@ -258,8 +259,10 @@ void MachineRunner::send(const connectors::RecordBatch& batch) {
   attempt->begun_wall = shared_->clock.now();
   way_.idle.pop_back();
   attempts_under_way_.push_back(attempt);
+  if (batch.runs.empty()) attempt->streamed = with_source(batch);
+  const connectors::RecordBatch& given = attempt->streamed ? attempt->streamed->batch : batch;
   boost::asio::co_spawn(
-      loop_, attempt->connector->send(batch, attempt->begun + way_.timeout),
+      loop_, attempt->connector->send(given, attempt->begun + way_.timeout),
       boost::asio::bind_cancellation_slot(
           attempt->cancel.slot(), [self = shared_from_this(), attempt](
                                       std::exception_ptr failure, connectors::SendOutcome outcome) {
@@ -269,6 +272,22 @@ void MachineRunner::send(const connectors::RecordBatch& batch) {
             }
             self->on_sent(attempt, outcome);
           }));
+}
+
+std::unique_ptr<MachineRunner::Streamed> MachineRunner::with_source(
+    const connectors::RecordBatch& batch) const {
+  SLUICE_ASSERT(kinds_.has_value());
+  LogSource source(shared_->log.reader(organisation_, *kinds_), machine_->selection(), batch);
+  auto streamed = std::make_unique<Streamed>(Streamed{std::move(source), batch});
+  streamed->batch.source = &streamed->source;
+  return streamed;
+}
+
+void MachineRunner::close_readers() {
+  reader_.reset();
+  for (const auto& attempt : attempts_under_way_) {
+    if (attempt->streamed != nullptr) attempt->streamed->source.close();
+  }
 }
 
 // One that ends at once takes itself off the list.

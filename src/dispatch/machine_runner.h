@@ -24,6 +24,7 @@
 #include "connectors/connector.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/journal.h"
+#include "dispatch/log_source.h"
 #include "dispatch/parked_letters.h"
 #include "dispatch/start_pacer.h"
 #include "dispatch/stream_machine.h"
@@ -152,7 +153,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   virtual void stop();
   virtual void abandon();
   // Once the loop has stopped: lets go of the log, which handlers that never ran may outlive.
-  virtual void close() { reader_.reset(); }
+  virtual void close() { close_readers(); }
 
  protected:
   MachineRunner(StreamId stream, OrganisationId organisation, std::shared_ptr<Shared> shared,
@@ -160,8 +161,9 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
 
   // `options` but for what follows from the stream, and `start` but for what its journal says. The
   // machine's begin() is still to come.
-  void make_machine(StreamSetup setup, std::unique_ptr<recordlog::Reader> reader,
-                    StreamMachine::Options options, StreamMachine::Start start);
+  // `kinds`: of the log's records that it reads; none: it reads something else.
+  void make_machine(StreamSetup setup, std::optional<KindSet> kinds, StreamMachine::Options options,
+                    StreamMachine::Start start);
   void change(StreamSetup setup, bool new_destination);
   void handle(Actions actions);
   // Abandons what is under way; nothing happens any more.
@@ -199,8 +201,13 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   void append(const JournalEntry& entry,
               Actions (StreamMachine::*event)(const Result<void>&, SteadyTime));
   void park(Actions::Park park);
+  struct Streamed {
+    LogSource source;
+    connectors::RecordBatch batch;  // with it
+  };
   struct Attempt {
     const connectors::RecordBatch* batch;
+    std::unique_ptr<Streamed> streamed;  // null: the batch is held
     std::unique_ptr<connectors::Connector> connector;
     boost::asio::cancellation_signal cancel;
     SteadyTime begun;
@@ -208,7 +215,9 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   };
   void send(const connectors::RecordBatch& batch);
   void on_sent(const std::shared_ptr<Attempt>& attempt, const connectors::SendOutcome& outcome);
+  std::unique_ptr<Streamed> with_source(const connectors::RecordBatch& batch) const;
   void cancel_attempts();
+  void close_readers();
   void account();
   bool is_to_wait() const;
 
@@ -225,6 +234,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::optional<Way> next_way_;                               // instead, from the next attempt on
   std::vector<std::shared_ptr<Attempt>> attempts_under_way_;  // shared with their handlers
   std::unique_ptr<recordlog::Reader> reader_;
+  std::optional<KindSet> kinds_;
   boost::asio::steady_timer timer_;
   std::optional<SteadyTime> timer_at_;
   std::shared_ptr<catalog::AttemptLog::Stream> attempts_;  // null: none was kept yet

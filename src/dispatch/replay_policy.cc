@@ -1,5 +1,6 @@
 #include "dispatch/replay_policy.h"
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -27,6 +28,11 @@ void be_patient(DeliverySettings& delivery) {
   delivery.halt_on_rejected = false;
   delivery.max_age.reset();
   delivery.parallel = 1;
+}
+
+void hold_all(connectors::BatchLimits& limits) {
+  limits.bytes_max = std::min(limits.bytes_max, limits.held_bytes_max.value_or(limits.bytes_max));
+  limits.held_bytes_max.reset();
 }
 
 Actions judge_replay(StreamMachine& machine, const connectors::RecordBatch& batch,

@@ -13,6 +13,9 @@ namespace sluice::dispatch {
 // The stream's settings, as its replays take them.
 void be_patient(DeliverySettings& delivery);
 
+// As a redrive takes them: dead letters do not lie in the log, to be read while they are sent.
+void hold_all(connectors::BatchLimits& limits);
+
 // What the machine of a replay is told of an attempt. `settled` (of a redrive; else null) gains the
 // records that are no dead letters any more.
 Actions judge_replay(StreamMachine& machine, const connectors::RecordBatch& batch,

@@ -40,6 +40,7 @@ StreamSetup ReplayRunner::set_up_as(const catalog::Stream& stream,
   }
   StreamSetup setup = set_up(as, shared_->find_connector, context);
   be_patient(setup.settings.delivery);
+  if (of_dead_letters_) hold_all(setup.settings.limits);
   return setup;
 }
 
@@ -59,9 +60,9 @@ void ReplayRunner::begin(const catalog::Stream& stream, const connectors::Connec
   StreamMachine::Start start;
   start.cursor = from;
   start.end = to;
-  std::unique_ptr<recordlog::Reader> reader;
-  if (!of_dead_letters_) reader = shared_->log.reader(organisation_, kinds_of(stream.type));
-  make_machine(set_up_as(stream, context), std::move(reader), std::move(options), std::move(start));
+  std::optional<KindSet> kinds;
+  if (!of_dead_letters_) kinds = kinds_of(stream.type);
+  make_machine(set_up_as(stream, context), kinds, std::move(options), std::move(start));
   handle(machine_->begin(now()));
 }
 

@@ -237,6 +237,7 @@ void StreamMachine::gather() {
     carry_.end = static_cast<std::uint32_t>(std::min<std::uint64_t>(beyond, end));
   }
   selection_.take(next_, carry_, limits());
+  hold_or_let_go(next_);
   carry_.end = end;
   // Where nothing passes, the age of what is passed over tells how far the stream is behind.
   if (!head_) oldest_stored_ = next_.empty() ? stored : next_.stored;
@@ -299,7 +300,23 @@ connectors::BatchLimits StreamMachine::limits() const {
   if (counts_.cut_records != 0 && !part_to()) {
     limits.records_max = std::min(limits.records_max, counts_.cut_records);
   }
+  if (cut_next_) limits.records_max = std::min(limits.records_max, *cut_next_);
+  if (limits.held_bytes_max && !may_stream()) {
+    limits.bytes_max = std::min(limits.bytes_max, *limits.held_bytes_max);
+  }
   return limits;
+}
+
+// Dead letters are handed over in memory, and what is settled already is looked for in it.
+bool StreamMachine::may_stream() const {
+  return settings_.limits.held_bytes_max && !fans_out() && !parking() && ahead_.empty();
+}
+
+// One record alone is always held: should it be refused, it becomes a dead letter.
+void StreamMachine::hold_or_let_go(Batch& batch) const {
+  const bool is_large = may_stream() && batch.records.records > 1 &&
+                        batch.memory_bytes > *settings_.limits.held_bytes_max;
+  if (batch.streamed || is_large) let_go_of_bytes(batch);
 }
 
 bool StreamMachine::may_close(SteadyTime now) {
@@ -312,7 +329,9 @@ bool StreamMachine::may_close(SteadyTime now) {
 }
 
 void StreamMachine::close_next() {
-  const bool bounded = part_to() || counts_.cut_records != 0;
+  const bool bounded = part_to() || counts_.cut_records != 0 || cut_next_ ||
+                       (settings_.limits.held_bytes_max && !may_stream());
+  cut_next_.reset();
   head_ = std::exchange(next_, Batch{});
   phase_ = Phase::Ready;
   sendable_since_.reset();
@@ -367,6 +386,7 @@ void StreamMachine::loaded(const recordlog::ReadResult& result) {
     const std::uint32_t end = index(after);
     ChunkPart part{chunk, begin, end};
     selection_.take(*reload_, part, kNoLimits);  // whatever the limits are by now
+    hold_or_let_go(*reload_);
     if (end < chunk->count()) rest = {chunk, end, chunk->count()};
   }
   load_at_ = std::max(load_at_, result.resume);
@@ -385,6 +405,8 @@ void StreamMachine::finish_loading(ChunkPart rest) {
   head_->records.runs = std::move(read.records.runs);
   head_->joined_bytes = read.joined_bytes;
   head_->memory_bytes = read.memory_bytes;
+  head_->streamed = read.streamed;
+  head_->first_stored = read.first_stored;
   head_->stored = read.stored;
   head_->newest = read.newest;
   head_->inside = read.inside;
@@ -411,6 +433,7 @@ void StreamMachine::drop_head() {
   head_.reset();
   run_.reset();
   parts_.clear();
+  cut_next_.reset();
 }
 
 void StreamMachine::move_cursor(Offset to) {
@@ -678,6 +701,7 @@ std::uint64_t StreamMachine::memory_bytes() const {
   if (head_) bytes += head_->memory_bytes;
   if (reload_) bytes += reload_->memory_bytes;
   if (carry_.chunk) bytes += memory_of(*carry_.chunk);
+  if (head_ && head_->streamed && phase_ == Phase::Sending) bytes += kStreamedAttemptBytes;
   return bytes;
 }
 

@@ -33,7 +33,8 @@ namespace sluice::dispatch {
 struct Actions {
   std::optional<JournalEntry> freeze;  // append, then frozen() when it is durable
   std::optional<JournalEntry> save;    // append, then saved()
-  // One attempt each, within the settings' timeout; then sent(). Unchanged until then.
+  // One attempt each, within the settings' timeout; then sent(). Unchanged until then. Where one
+  // has no runs it goes with a source (LogSource), of selection().
   std::vector<const connectors::RecordBatch*> send;
   bool cancel = false;  // end the attempts under way early; sent() is still to come
   // These records become dead letters and the rest the stream's state, in one durable step; then
@@ -55,6 +56,11 @@ struct Actions {
 //
 // A refused batch is halved, each half a batch of its own, until the records that are refused alone
 // are known; those are parked.
+//
+// A batch whose connector reads it while it is sent is not held if it is large (BatchLimits):
+// gathering counts its records and lets go of them, and where it may have changed since, after a
+// failure or a crash, it is counted again before it is sent. To halve it, its first half is
+// gathered once more.
 //
 // With delivery.parallel above 1 the batch at the head is a run: its requests go out by device (see
 // Run), and the cursor stays in front of it until all of them are settled. What is settled by then
@@ -192,6 +198,7 @@ class StreamMachine {
   std::optional<SteadyTime> next_attempt() const;  // while it waits after a failure
   std::optional<WallTime> oldest_stored() const { return oldest_stored_; }
   std::uint64_t memory_bytes() const;  // of the chunks held
+  const Selection& selection() const { return selection_; }
 
  private:
   // What the batch at the head, head_, is waiting for.
@@ -284,6 +291,11 @@ class StreamMachine {
   std::optional<SteadyTime> age_limit(WallTime newest, SteadyTime now) const;
   void note_age(SteadyTime now);
 
+  // Batches that are not held.
+  bool may_stream() const;
+  void hold_or_let_go(Batch& batch) const;
+  void cut_again(std::uint32_t records);
+
   // The same for a run (stream_run.cc).
   bool push_run(SteadyTime now);
   bool push_lane(Lane& lane, SteadyTime now);
@@ -373,7 +385,8 @@ class StreamMachine {
   Batch next_;  // gathers behind it
   // Of a refused batch: the last offsets of its parts that are still to be sent, the next one last.
   std::vector<Offset> parts_;
-  bool freeze_next_ = false;  // the journal does not know revision_ and formatter yet
+  std::optional<std::uint32_t> cut_next_;  // likewise: how many records the next one has at most
+  bool freeze_next_ = false;               // the journal does not know revision_ and formatter yet
   std::optional<SteadyTime> sendable_since_;  // next_, for the linger
   std::optional<SteadyTime> last_begin_;      // of a batch, for the interval
 

@@ -28,6 +28,12 @@ std::uint32_t arrived(const connectors::Decision& decision) {
   return refused != nullptr ? refused->record.value_or(0) : 0;
 }
 
+bool is_for_all(const connectors::Decision& decision) {
+  const auto* refused = std::get_if<connectors::Rejected>(&decision);
+  return arrived(decision) == 0 && !std::holds_alternative<connectors::SetAside>(decision) &&
+         !(refused != nullptr && refused->record);
+}
+
 std::string gone_for_good(const connectors::Gone& outcome) {
   return fmt::format(
       "the destination is gone for good: {}; bring it back and restart the stream, or delete the "
@@ -65,6 +71,7 @@ Actions StreamMachine::sent(const connectors::RecordBatch& batch,
     confirm(batch.records, now);
     return finish(now);
   }
+  SLUICE_ASSERT(!head_->streamed || is_for_all(outcome.decision));
   note_doubt(batch, outcome);
   if (!delivered) confirm_up_to(arrived(outcome.decision), outcome.skipped, now);
   if (drop_to_ && !delivered) return finish(now);
@@ -143,7 +150,9 @@ void StreamMachine::note_settled(std::uint32_t records, std::uint32_t skipped, S
   skipped_ += skipped;
   if (skipped == records) return;
   succeeded(now);
-  const connectors::FirstStored first = connectors::first_stored(head_->records.runs, records);
+  const connectors::FirstStored first =
+      head_->streamed ? head_->first_stored
+                      : connectors::first_stored(head_->records.runs, records);
   if (first.usage_s != 0) delivered_stored_.usage_s = first.usage_s;
   if (first.event_s != 0) delivered_stored_.event_s = first.event_s;
   note_cut(records, 1);
@@ -194,7 +203,8 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
     const auto last_chance = ages_out_at_.value_or(now) - settings_.delivery.timeout;
     if (last_chance > now) not_before_ = std::min(not_before_, last_chance);
   }
-  if (not_before_ - now >= kHoldWhileWaiting) {
+  // A streamed batch may have failed because it is no longer what was counted.
+  if (head_->streamed || not_before_ - now >= kHoldWhileWaiting) {
     release_memory();
   } else {
     forget_gathered();
@@ -246,8 +256,16 @@ void StreamMachine::split_head(std::uint32_t records) {
   if (records == head_->records.records) return;
   const Offset last = head_->records.last;
   if (parts_.empty() || parts_.back() != last) parts_.push_back(last);
+  if (head_->streamed) return cut_again(records);
   narrow(*head_, 0, records);
   head_->must_freeze = true;
+  forget_gathered();
+}
+
+// Where the first records of a batch end that is not held, its gathering tells.
+void StreamMachine::cut_again(std::uint32_t records) {
+  head_.reset();
+  cut_next_ = records;
   forget_gathered();
 }
 

@@ -28,6 +28,7 @@ bool StreamMachine::push_run(SteadyTime now) {
       begin_loading();
       return false;
     }
+    SLUICE_ASSERT(!head_->streamed);
     connectors::BatchLimits limits = settings_.limits;
     if (counts_.cut_records != 0) {
       limits.records_max = std::min(limits.records_max, counts_.cut_records);

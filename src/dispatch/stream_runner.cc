@@ -81,8 +81,7 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
       .end = shared_->log.end(organisation_),
       .park_to = row.park_to,
   };
-  make_machine(std::move(setup), shared_->log.reader(organisation_, kinds_of(row.type)),
-               std::move(options), std::move(start));
+  make_machine(std::move(setup), kinds_of(row.type), std::move(options), std::move(start));
   watch_.emplace(AlertWatch::Options{.stream = id_,
                                      .organisation = organisation_,
                                      .created = row.created,

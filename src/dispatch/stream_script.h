@@ -12,6 +12,7 @@
 
 #include "dispatch/fake_log.h"
 #include "dispatch/stream_machine.h"
+#include "dispatch/whole_batch.h"
 
 namespace sluice::dispatch {
 
@@ -159,8 +160,12 @@ class Script {
   std::optional<Actions::Park> parking;
   const connectors::RecordBatch* sending = nullptr;                   // the one that began last
   std::map<std::uint64_t, const connectors::RecordBatch*> under_way;  // by their first records
+  int reads = 0;
 
  private:
+  static constexpr KindSet kKinds{Kind::Event, Kind::SensorEvent};
+
+  std::unique_ptr<recordlog::Reader> reader() { return log.reader(kOrganisation, kKinds); }
   static void join(std::string& all, const std::string& more) {
     if (!all.empty() && !more.empty()) all += ", ";
     all += more;
@@ -173,8 +178,8 @@ class Script {
       join(all, describe(actions));
       const auto from = machine->wants_read();
       if (!from) break;
-      actions =
-          machine->read_done(log.read(kOrganisation, {Kind::Event, Kind::SensorEvent}, *from), now);
+      ++reads;
+      actions = machine->read_done(log.read(kOrganisation, kKinds, *from), now);
     }
     EXPECT_GT(machine->wake_at().value_or(SteadyTime::max()), now) << "would spin";
     return all;
@@ -206,7 +211,12 @@ class Script {
       join(all, fmt::format("send {} #{}", sending->webhook_id, sending->attempt));
       std::uint32_t records = 0;
       std::uint64_t bytes = 0;
-      for (const connectors::RecordRun& run : sending->runs) {
+      const auto whole = whole_batch(*batch, reader(), machine->selection());
+      if (!whole) {
+        join(all, "lost");
+        continue;
+      }
+      for (const connectors::RecordRun& run : whole->runs) {
         records += run.count();
         bytes += run.joined().size() - (run.count() - 1);
       }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dispatch/replay_policy.h"
+#include "dispatch/whole_batch.h"
 
 namespace sluice::simulator {
 namespace {
@@ -120,6 +121,7 @@ void Stream::choose_limits(Settings& settings) {
   const std::uint64_t records = 1 + world_.below(world_.one_in(3) ? 5 : 60);
   const std::uint64_t bytes = 100 + world_.below(world_.one_in(3) ? 500 : 20'000);
   settings.limits = {static_cast<std::uint32_t>(records), bytes};
+  if (world_.one_in(3)) settings.limits.held_bytes_max = world_.below(5000);
 }
 
 dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revision) const {
@@ -212,12 +214,16 @@ void Stream::take(dispatch::Actions actions, Offset floor) {
     }
   }
   for (const connectors::RecordBatch* batch : actions.send) {
+    auto whole = dispatch::whole_batch(*batch, world_.log->reader(organisation(), kinds_),
+                                       machine_->selection());
+    require(whole.has_value(), "the log has lost what was counted");
     for (const Sending& other : sending_) {
-      require(device_of(*other.batch) != device_of(*batch), "two requests of a device at a time");
+      require(device_of(other.whole) != device_of(*whole), "two requests of a device at a time");
     }
-    sending_.push_back({batch, body_of(*batch, applied().render_revision)});
+    std::string body = body_of(*whole, applied().render_revision);
+    sending_.push_back({batch, *std::move(whole), std::move(body)});
     require(sending_.size() <= applied().delivery.parallel, "too many attempts at a time");
-    check_attempt(*batch);
+    check_attempt(sending_.back().whole);
   }
 }
 
@@ -284,7 +290,7 @@ void Stream::answer(bool honest) {
   using namespace connectors;
   const Sending sending = std::move(sending_[world_.below(sending_.size())]);
   std::erase_if(sending_, [&](const Sending& each) { return each.batch == sending.batch; });
-  const RecordBatch& batch = *sending.batch;
+  const RecordBatch& batch = sending.whole;
   const std::vector<Fate> fates = this->fates(batch);
   const auto ignored = [&](std::uint32_t records) {
     return static_cast<std::uint32_t>(
@@ -294,7 +300,7 @@ void Stream::answer(bool honest) {
   outcome.skipped = ignored(batch.records);
   if (outcome.skipped == batch.records) {  // nothing is sent
     const Offset floor = acknowledge(batch, batch.records);
-    return judge(batch, outcome, floor);
+    return judge(*sending.batch, outcome, floor);
   }
   std::uint64_t dice = honest ? 0 : world_.below(13);
   if (destination_.is_down(world_) && !honest) dice = 7 + world_.below(2);
@@ -303,8 +309,8 @@ void Stream::answer(bool honest) {
     return fate == Fate::Refused || fate == Fate::SetAside;
   });
   if (takes && bad != fates.end()) {
-    if (*bad == Fate::Refused) return refuse(batch);
-    return set_aside(batch, static_cast<std::uint32_t>(bad - fates.begin()));
+    if (*bad == Fate::Refused || !sending.is_held()) return refuse(sending);
+    return set_aside(sending, static_cast<std::uint32_t>(bad - fates.begin()));
   }
   if (takes) receive(sending);
   if (dice == 6) {
@@ -315,29 +321,31 @@ void Stream::answer(bool honest) {
   }
   if (dice == 7) outcome = {RetryLater{"503", Milliseconds(world_.below(9000)), 0}, 503, true};
   if (dice == 8) outcome = {RetryLater{"no connection", {}, 0}, 502, false};
-  if (dice == 9) return refuse(batch);
+  if (dice == 9) return refuse(sending);
   if (dice == 10) outcome = {Misconfigured{"401"}, 401, true};
   if (dice == 11) outcome = {Gone{"410"}, 410, true};
   Offset floor = machine_->cursor();
   if (dice <= 5) floor = acknowledge(batch, batch.records);
   if (dice == 12) {
-    const auto taken = static_cast<std::uint32_t>(world_.below(batch.records));
+    const auto taken =
+        static_cast<std::uint32_t>(sending.is_held() ? world_.below(batch.records) : 0);
     outcome = {RetryLater{"took a part", {}, taken}, 200, true};
     outcome.skipped = ignored(taken);
     floor = std::max(floor, acknowledge(batch, taken));
   }
-  judge(batch, outcome, floor);
+  judge(*sending.batch, outcome, floor);
 }
 
 // All of it, or the first bad record by name.
-void Stream::refuse(const connectors::RecordBatch& batch) {
+void Stream::refuse(const Sending& sending) {
+  const connectors::RecordBatch& batch = sending.whole;
   connectors::SendOutcome outcome{connectors::Rejected{"no", {}}, 400, true};
   Offset floor = machine_->cursor();
   const std::vector<Fate> fates = this->fates(batch);
   const auto good = std::find_if(fates.begin(), fates.end(), [](Fate fate) {
     return fate == Fate::Refused || fate == Fate::SetAside;
   });
-  if (world_.one_in(3) && good != fates.end() && *good == Fate::Refused) {
+  if (sending.is_held() && world_.one_in(3) && good != fates.end() && *good == Fate::Refused) {
     const auto taken = static_cast<std::uint32_t>(good - fates.begin());
     std::get<connectors::Rejected>(outcome.decision).record = taken;
     outcome.skipped = static_cast<std::uint32_t>(std::count(fates.begin(), good, Fate::Ignored));
@@ -347,11 +355,12 @@ void Stream::refuse(const connectors::RecordBatch& batch) {
     hopeless_.insert(batch.first);
   }
   if (world_.one_in(3)) outcome.remote_status = 413;
-  judge(batch, outcome, floor);
+  judge(*sending.batch, outcome, floor);
 }
 
 // Those from `first` on that it would lose; it takes what lies before them.
-void Stream::set_aside(const connectors::RecordBatch& batch, std::uint32_t first) {
+void Stream::set_aside(const Sending& sending, std::uint32_t first) {
+  const connectors::RecordBatch& batch = sending.whole;
   const std::vector<Fate> fates = this->fates(batch);
   std::uint32_t end = first;
   while (end < batch.records && fates[end] == Fate::SetAside) {
@@ -363,7 +372,7 @@ void Stream::set_aside(const connectors::RecordBatch& batch, std::uint32_t first
       static_cast<std::uint32_t>(std::count(fates.begin(), fates.begin() + first, Fate::Ignored));
   Offset floor = machine_->cursor();
   if (first > 0) floor = std::max(floor, acknowledge(batch, first));
-  judge(batch, outcome, floor);
+  judge(*sending.batch, outcome, floor);
 }
 
 // Up to somewhere records are given up.

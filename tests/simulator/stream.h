@@ -119,15 +119,17 @@ class Stream {
   Offset check_record(const connectors::RecordRun& run, std::uint32_t index);
   struct Sending {
     const connectors::RecordBatch* batch;
+    connectors::RecordBatch whole;  // with all its records
     std::string body;
+    bool is_held() const { return !batch->runs.empty(); }  // else all have one answer
   };
   void receive(const Sending& sending);
   using Fate = Destination::Fate;
   std::vector<Fate> fates(const connectors::RecordBatch& batch) const;
   Offset acknowledge(const connectors::RecordBatch& batch, std::uint32_t records);
   Offset settle(const connectors::RecordBatch& batch, std::uint32_t records);
-  void refuse(const connectors::RecordBatch& batch);
-  void set_aside(const connectors::RecordBatch& batch, std::uint32_t first);
+  void refuse(const Sending& sending);
+  void set_aside(const Sending& sending, std::uint32_t first);
   void give_up_old();
   bool is_settled(Offset offset) const;
   bool is_too_old(const Record& record) const;

@@ -134,6 +134,7 @@ std::unique_ptr<Stream> Stream::redrive_of(const Stream& stream, ReplayId id) {
   redrive->destination_ = stream.destination_;
   Settings settings = stream.applied();
   dispatch::be_patient(settings.delivery);
+  dispatch::hold_all(settings.limits);
   settings.want = {};
   settings.filter_revision = 0;
   settings.destination_revision = 0;
