@@ -2,16 +2,18 @@
 
 import csv
 import gzip
+import http.server
 import io
 import json
 import pathlib
 import re
+import threading
 from http.client import HTTPConnection
 
 import pytest
 
 from aws import ACCOUNT, REGION, Aws, Proxy
-from support import event, usage, wait_until
+from support import event, has_sanitizer, usage, wait_until
 
 FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 BUCKET = "sluice-records"
@@ -171,6 +173,114 @@ def test_a_file_keeps_name_and_bytes_through_failures_and_a_crash(start, aws):
     assert len(attempts) == 2
     assert sorted(int(row["id"]) for data in files(aws).values() for row in rows_of(data)) == \
         list(range(20))
+
+
+COUNT = 100_000
+TEXT = "x" * 620  # of a record of about 766 bytes
+
+
+def ingest_large(sluice):
+    for begin in range(0, COUNT, 10_000):
+        lines = b"\n".join(b'{"id":%d,"timestamp":"2026-11-21T08:38:02.000Z","event_type":{"id":1},'
+                           b'"organisation":{"id":1,"name":"Test"},"description":"%s"}'
+                           % (i, TEXT.encode()) for i in range(begin, begin + 10_000))
+        assert sluice.ingest("events", lines).status_code == 200
+
+
+def peak_mib(sluice):
+    with open(f"/proc/{sluice.process.pid}/status", encoding="utf-8") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) >> 10
+
+
+class Uploads:
+    """A bucket that reads a third of each file and no more while it `refuses`; then it takes them.
+    `broken` and `whole` have the files: name, length, what was read."""
+
+    def __init__(self):
+        self.refuses = True
+        self.broken, self.whole = [], []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_PUT(self):
+                length = int(self.headers["Content-Length"])
+                if outer.refuses:
+                    outer.broken.append((self.path, length, self.rfile.read(length // 3)))
+                    wait_until(lambda: not outer.refuses)
+                    self.close_connection = True
+                    return
+                outer.whole.append((self.path, length, self.rfile.read(length)))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_memory_does_not_grow_with_the_size_of_files(start, aws):
+    keys = aws.user("stream", MAY_PUT)
+    aws.lock()
+    peaks = []
+    for flush_size in (1000, COUNT):
+        sluice = start()
+        answer = create(sluice, aws, fmt="JsonLines", prefix=f"{flush_size}/",
+                        flush_size=flush_size, rotate_interval=120_000,
+                        delivery={"timeout_ms": 120_000}, **keys)
+        assert answer.status_code == 201, answer.text
+        ingest_large(sluice)
+        stream_id = answer.json()["id"]
+        wait_until(lambda: sluice.stream(stream_id)["progress"]["delivered"] == COUNT,
+                   timeout_s=120)
+        peaks.append(peak_mib(sluice))
+        sluice.close()
+    found = files(aws)
+    one, = (data for name, data in found.items() if name.startswith(f"{COUNT}/"))
+    rows = [json.loads(line) for line in one.splitlines()]
+    assert [row["id"] for row in rows] == list(range(COUNT))
+    assert all(row["description"] == TEXT for row in rows)
+    many = [data for name, data in sorted(found.items()) if name.startswith("1000/")]
+    assert len(many) == COUNT // 1000 and sum(map(len, many)) == len(one)
+    print(f"peak memory: {peaks[0]} MiB at flush_size 1000, {peaks[1]} MiB at {COUNT}")
+    assert peaks[1] < peaks[0] + 40 or has_sanitizer(sluice.binary), peaks
+
+
+@pytest.mark.parametrize("compression", [{}, {"compression": "gzip"}])
+def test_a_large_file_keeps_name_and_bytes_through_a_crash_amid_its_upload(start, aws, compression):
+    keys = aws.user("stream", MAY_PUT)
+    aws.lock()
+    uploads = Uploads()
+    sluice = start()
+    answer = create(sluice, aws, fmt="JsonLines", validate=False, url=uploads.url,
+                    flush_size=50_000, rotate_interval=120_000,
+                    delivery={"timeout_ms": 120_000}, **(keys | compression))
+    assert answer.status_code == 201, answer.text
+    ingest_large(sluice)
+    wait_until(lambda: uploads.broken)
+    sluice.kill()
+    uploads.refuses = False
+    sluice.start()
+    wait_until(lambda: len(uploads.whole) == 2, timeout_s=120)
+    name, length, begun = uploads.broken[0]
+    assert (name, length) == uploads.whole[0][:2]
+    assert uploads.whole[0][2].startswith(begun)
+    bodies = [body for _, _, body in uploads.whole]
+    if compression:
+        bodies = [gzip.decompress(body) for body in bodies]
+    assert [json.loads(line)["id"] for body in bodies for line in body.splitlines()] == \
+        list(range(COUNT))
+    uploads.close()
 
 
 @pytest.mark.parametrize("change, said", [

@@ -25,7 +25,8 @@ struct ServiceCall {
   std::vector<std::string> secrets;  // that an answer might repeat
   // Headers that are secrets themselves.
   std::vector<std::string_view> secret_headers = {"Authorization"};
-  std::string_view plain_body = {};  // of a compressed one, to be shown
+  // To be shown in place of one that is compressed, or made while it is sent.
+  std::string_view plain_body = {};
   // Of an answer other than 2xx. Null: such answers are shown as they are.
   ServiceError (*read_error)(const egress::HttpResponse& response) = nullptr;
 };

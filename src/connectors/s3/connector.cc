@@ -11,14 +11,18 @@
 #include "connectors/s3/config.h"
 #include "connectors/s3/file.h"
 #include "connectors/s3/schema.h"
+#include "connectors/s3/streamed_file.h"
 
 namespace sluice::connectors::s3 {
 namespace {
 
-// A file has `flush_size` records, however large, up to this: a batch and what is made of it lie in
-// memory until they are delivered. The largest flush_size has room for records of 1,000 bytes.
-constexpr std::uint64_t kFileBytesMax = 96 * kMiB;
-constexpr std::uint64_t kBytesATurn = 512 * kKiB;  // then others of the loop have theirs
+// Amazon S3 API Reference, PutObject: at most 5 GB. A file has `flush_size` records, however large,
+// up to this. What is made of them may be somewhat larger; should S3 refuse it, the batch is
+// halved.
+constexpr std::uint64_t kFileBytesMax = 5 * kGiB;
+// Files of up to this are made once and lie in memory until they are delivered; larger ones are
+// made while they are sent.
+constexpr std::uint64_t kHeldBytesMax = 8 * kMiB;
 
 constexpr std::string_view kEmptySha256 =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -27,10 +31,15 @@ class S3Connector final : public Connector {
  public:
   S3Connector(Config config, const Destination& destination, const ConnectorContext& context)
       : config_(std::move(config)),
+        clock_(context.clock),
         client_(aws::client_options("s3", config_.aws, destination), context) {}
 
   // Both kinds' files are written again where one of them was not: they are the same.
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
+    if (batch.source != nullptr) {
+      SendOutcome outcome = co_await send_streamed(batch, deadline);
+      co_return outcome;
+    }
     SendOutcome outcome{Delivered{}, 200, true};
     for (const Kind kind : {Kind::Usage, Kind::Event}) {
       const std::optional<FirstRecord> first = first_of(batch, kind);
@@ -78,12 +87,41 @@ class S3Connector final : public Connector {
       }
     }
     file.finish();
+    aws::Call call = put_object(key, file.sha256());
+    call.body = {file.blocks().begin(), file.blocks().end()};
+    aws::Answer answer = co_await client_.perform(std::move(call), deadline);
+    co_return std::move(answer.outcome);
+  }
+
+  // The same for a batch that is not held.
+  Awaitable<SendOutcome> send_streamed(const RecordBatch& batch, Deadline deadline) {
+    RecordSource& records = *batch.source;
+    const Result<std::vector<FileFacts>> files =
+        co_await measure(config_, records, clock_, deadline);
+    if (!files.has_value()) {
+      const bool late = files.error().code == ErrorCode::Timeout;  // by the stream's own settings
+      co_return failed(files.error(), late ? Fault::Destination : Fault::Us, "PutObject");
+    }
+    SendOutcome outcome{Delivered{}, 200, true};
+    for (const FileFacts& file : *files) {
+      FileBody body(config_, file.kind, records);
+      aws::Call call = put_object(key_of(config_, batch, file.kind, file.first), file.sha256);
+      call.body_source = &body;
+      call.body_source_bytes = file.bytes;
+      call.plain_body = file.beginning;
+      aws::Answer answer = co_await client_.perform(std::move(call), deadline);
+      outcome = std::move(answer.outcome);
+      if (!std::holds_alternative<Delivered>(outcome.decision)) break;
+    }
+    co_return outcome;
+  }
+
+  aws::Call put_object(const std::string& key, const std::string& sha256) const {
     aws::Call call{.method = "PUT",
                    .url = object_url(config_, key),
                    .headers = {{"Content-Type", std::string(content_type(config_))},
-                               {"X-Amz-Content-Sha256", file.sha256()}},
-                   .body = {file.blocks().begin(), file.blocks().end()},
-                   .body_sha256 = file.sha256(),
+                               {"X-Amz-Content-Sha256", sha256}},
+                   .body_sha256 = sha256,
                    .name = "PutObject"};
     if (!config_.encryption.empty()) {
       call.headers.emplace_back("X-Amz-Server-Side-Encryption", config_.encryption);
@@ -91,11 +129,11 @@ class S3Connector final : public Connector {
     if (!config_.kms_key_id.empty()) {
       call.headers.emplace_back("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id", config_.kms_key_id);
     }
-    aws::Answer answer = co_await client_.perform(std::move(call), deadline);
-    co_return std::move(answer.outcome);
+    return call;
   }
 
   const Config config_;
+  const Clock& clock_;
   aws::Client client_;
 };
 
@@ -108,7 +146,7 @@ Result<void> validate(const nlohmann::json& credentials) {
 BatchLimits limits(const nlohmann::json& credentials) {
   const Result<Config> config = read_config(credentials);
   if (!config.has_value()) return {};
-  return {config->flush_size, kFileBytesMax, config->rotate_interval};
+  return {config->flush_size, kFileBytesMax, config->rotate_interval, kHeldBytesMax};
 }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {

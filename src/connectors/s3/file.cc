@@ -3,7 +3,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include "base/units.h"
 #include "formats/json_lines.h"
 
 namespace sluice::connectors::s3 {
@@ -16,11 +15,13 @@ constexpr std::size_t kRowBytesUsual = 2 * kKiB;
 
 std::optional<FirstRecord> first_of(const RecordBatch& batch, Kind kind) {
   for (const RecordRun& run : batch.runs) {
-    if (run.chunk->kind == kind) {
-      return FirstRecord{plus(run.chunk->first, run.begin), run.chunk->stored.ms / 1000};
-    }
+    if (run.chunk->kind == kind) return first_of(run);
   }
   return std::nullopt;
+}
+
+FirstRecord first_of(const RecordRun& run) {
+  return {plus(run.chunk->first, run.begin), run.chunk->stored.ms / 1000};
 }
 
 std::string key_of(const Config& config, const RecordBatch& batch, Kind kind,

@@ -3,8 +3,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/units.h"
 #include "connectors/connector.h"
 #include "connectors/s3/config.h"
 #include "formats/csv.h"
@@ -14,12 +16,16 @@
 
 namespace sluice::connectors::s3 {
 
+// While a file is made: then others of the loop have their turn.
+inline constexpr std::uint64_t kBytesATurn = 512 * kKiB;
+
 // The batch's first record of that kind; nullopt: it has none.
 struct FirstRecord {
   Offset offset;
   std::int64_t stored_s = 0;
 };
 std::optional<FirstRecord> first_of(const RecordBatch& batch, Kind kind);
+FirstRecord first_of(const RecordRun& run);
 
 // The same at every attempt, also after a crash: it follows from the records alone. `first` is the
 // batch's first of that kind.
@@ -34,8 +40,9 @@ class FileWriter {
   void append(std::string_view record);
   void finish();
 
-  // Once finished.
+  // All of them once finished, but for those taken. No block is empty.
   const std::vector<std::string>& blocks() const { return blocks_; }
+  std::vector<std::string> take_blocks() { return std::exchange(blocks_, {}); }
   const std::string& sha256() const { return sha256_; }
 
  private:

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/io_context.hpp>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -65,7 +66,9 @@ TEST(S3Config, FlushSizeAndIntervalBoundAFileAndBytesHardlyDo) {
       credentials_with({{"flush_size", 100'000}, {"rotate_interval", 900'000}}));
   EXPECT_EQ(limits.records_max, 100'000u);
   EXPECT_EQ(limits.linger, 900s);
-  EXPECT_GE(limits.bytes_max, 100'000u * 1000);
+  EXPECT_GE(limits.bytes_max, 100'000ull * 50'000);
+  ASSERT_TRUE(limits.held_bytes_max.has_value());
+  EXPECT_LE(*limits.held_bytes_max, 16'000'000u) << "what lies in memory does not depend on it";
 }
 
 TEST(S3Config, NamesThePropertyAtFault) {
@@ -252,6 +255,129 @@ TEST_F(S3ConnectorTest, WritesAFileOfEachKindAndBothOnceMoreWhereOneFailed) {
         "Content-Type: text/csv; charset=utf-8", "/eu-west-1/s3/aws4_request"}) {
     EXPECT_NE(requests[0].head.find(header), std::string::npos) << header;
   }
+}
+
+// Gives a batch's records run by run, and as often as wanted.
+class FakeSource final : public RecordSource {
+ public:
+  explicit FakeSource(std::vector<RecordRun> runs) : runs_(std::move(runs)) {}
+
+  void rewind() override {
+    at_ = 0;
+    ++passes;
+  }
+  Awaitable<Result<std::optional<RecordRun>>> next() override {
+    if (passes == fails_in_pass && at_ == runs_.size() / 2) {
+      co_return Error{ErrorCode::Unavailable, "a segment is gone"};
+    }
+    if (at_ == runs_.size()) co_return std::optional<RecordRun>();
+    co_return std::optional(runs_[at_++]);
+  }
+
+  int passes = 0;
+  int fails_in_pass = 0;
+
+ private:
+  const std::vector<RecordRun> runs_;
+  std::size_t at_ = 0;
+};
+
+// Records of both kinds in turn, a few MB of them.
+struct LargeBatch {
+  LargeBatch() {
+    for (std::uint32_t i = 0; i < 40; ++i) {
+      std::vector<std::string> records;
+      for (std::uint32_t k = 0; k < 200; ++k) {
+        records.push_back(
+            fmt::format(R"({{"id":{},"detail":"{}"}})", 200 * i + k, std::string(400, 'x')));
+      }
+      chunks.push_back(std::make_unique<TestChunk>(
+          Offset{5 + 200 * i}, records, i % 3 == 0 ? Kind::Event : Kind::Usage, kStored));
+      runs.push_back(chunks.back()->run());
+    }
+    held = batch_of(runs);
+    streamed = held;
+    streamed.runs.clear();
+  }
+  std::vector<std::unique_ptr<TestChunk>> chunks;
+  std::vector<RecordRun> runs;
+  RecordBatch held;
+  RecordBatch streamed;
+};
+
+TEST_F(S3ConnectorTest, ABatchThatIsNotHeldMakesTheSameFiles) {
+  std::mutex mutex;
+  std::map<std::string, std::vector<std::string>> bodies;  // by the request's first line
+  const TestServer server([&](Peer& peer) {
+    while (const auto request = peer.read_request()) {
+      const std::lock_guard lock(mutex);
+      bodies[request->head.substr(0, request->head.find('\r'))].push_back(request->body);
+      EXPECT_NE(
+          request->head.find("X-Amz-Content-Sha256: " +
+                             signing::hex_digest(signing::Digest::Sha256,
+                                                 std::vector<std::string_view>{request->body})),
+          std::string::npos);
+      peer.answer(200);
+    }
+  });
+  LargeBatch batch;
+  for (const json& more : {json::object(), json{{"compression", "gzip"}}}) {
+    const auto connector = create(server, more);
+    const SendOutcome held = send(*connector, batch.held);
+    ASSERT_TRUE(as<Delivered>(held));
+    FakeSource source(batch.runs);
+    batch.streamed.source = &source;
+    for (int i = 0; i < 2; ++i) {
+      const SendOutcome streamed = send(*connector, batch.streamed);
+      ASSERT_TRUE(as<Delivered>(streamed)) << reason_of(streamed.decision);
+      EXPECT_EQ(streamed.exchange->request_headers.substr(0, 40),
+                held.exchange->request_headers.substr(0, 40));
+      EXPECT_EQ(streamed.exchange->request_body.size(), held.exchange->request_body.size());
+    }
+    EXPECT_EQ(source.passes, 6) << "each time to measure, and for each of the two files";
+  }
+  const std::lock_guard lock(mutex);
+  ASSERT_EQ(bodies.size(), 4u);
+  for (const auto& [line, of_line] : bodies) {
+    ASSERT_EQ(of_line.size(), 3u) << line;
+    EXPECT_GT(of_line[0].size(), line.find(".gz ") == line.npos ? 1'000'000u : 1'000u) << line;
+    EXPECT_TRUE(of_line[1] == of_line[0] && of_line[2] == of_line[0]) << line;
+  }
+}
+
+TEST_F(S3ConnectorTest, RecordsThatAreLostWhileTheFileIsSentAreAFaultOfOurs) {
+  std::atomic<int> whole = 0;
+  const TestServer server([&](Peer& peer) {
+    while (peer.read_request().has_value()) {
+      ++whole;
+      peer.answer(200);
+    }
+  });
+  const auto connector = create(server);
+  LargeBatch batch;
+  for (const int pass : {1, 2, 3}) {
+    FakeSource source(batch.runs);
+    source.fails_in_pass = pass;
+    batch.streamed.source = &source;
+    const SendOutcome outcome = send(*connector, batch.streamed);
+    ASSERT_TRUE(as<RetryLater>(outcome)) << pass;
+    EXPECT_EQ(outcome.fault, Fault::Us);
+    EXPECT_FALSE(outcome.answered);
+    EXPECT_NE(reason_of(outcome.decision).find("a segment is gone"), std::string::npos);
+    EXPECT_EQ(whole, pass == 3 ? 1 : 0) << "the other kind's file alone";
+  }
+}
+
+TEST_F(S3ConnectorTest, AFileThatIsNotMadeByTheDeadlineSaysWhatHelps) {
+  const TestServer server([](Peer&) {});
+  const auto connector = create(server);
+  LargeBatch batch;
+  FakeSource source(batch.runs);
+  batch.streamed.source = &source;
+  const SendOutcome outcome =
+      egress::testing::run(loop_, connector->send(batch.streamed, clock_.steady()));
+  EXPECT_EQ(outcome.remote_status, 504);
+  EXPECT_NE(reason_of(outcome.decision).find("delivery.timeout_ms"), std::string::npos);
 }
 
 TEST_F(S3ConnectorTest, FollowsTheTable) {

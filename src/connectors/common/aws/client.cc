@@ -54,6 +54,9 @@ Awaitable<Answer> Client::perform_as(Keys keys, const Call& call, Deadline deadl
   request.url = call.url;
   request.headers = call.headers;
   request.body = call.body;
+  request.body_source = call.body_source;
+  request.body_source_bytes = call.body_source_bytes;
+  signed_call.plain_body = call.plain_body;
   request.answer_bytes_max = kAnswerBytesMax;
   sign(request, keys, {options_.credentials.region, options_.service}, clock_.now(),
        call.body_sha256);

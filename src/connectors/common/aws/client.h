@@ -14,6 +14,10 @@
 #include "connectors/common/service_call.h"
 #include "connectors/connector.h"
 
+namespace sluice::egress {
+class BodySource;
+}
+
 namespace sluice::connectors::aws {
 
 struct Call {
@@ -21,8 +25,12 @@ struct Call {
   std::string url;  // of the service's endpoint; path and query encoded
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::vector<std::string_view> body = {};  // stays until the call has ended
-  std::string body_sha256 = {};             // in hex; "" = not known yet
-  std::string_view name;                    // for a person: "PutRecords"
+  // Likewise, as in egress::HttpRequest; then `body_sha256` is known.
+  egress::BodySource* body_source = nullptr;
+  std::uint64_t body_source_bytes = 0;
+  std::string_view plain_body = {};  // its beginning, to be shown
+  std::string body_sha256 = {};      // in hex; "" = not known yet
+  std::string_view name;             // for a person: "PutRecords"
 };
 
 using Answer = ServiceAnswer;
