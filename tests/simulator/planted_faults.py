@@ -53,9 +53,9 @@ FAULTS = [
     Fault("the cursor moves before the answer", "dispatch/stream_machine.cc",
           "  sent_at_ = now;\n", "  sent_at_ = now;\n  cursor_ = next(records.last);\n"),
     Fault("a batch of which a part arrived counts as delivered", "dispatch/stream_outcomes.cc",
-          "  if (!delivered) confirm_up_to(arrived(outcome.decision), now);",
+          "  if (!delivered) confirm_up_to(arrived(outcome.decision), outcome.skipped, now);",
           "  if (!delivered && arrived(outcome.decision) > 0) {\n"
-          "    confirm(now);\n    return finish(now);\n  }"),
+          "    confirm(outcome.skipped, now);\n    return finish(now);\n  }"),
     Fault("one id stands for two bodies", "dispatch/stream_machine.cc",
           "  drop_head();\n  ++revision_;\n", "  drop_head();\n"),
     Fault("the cursor moves before the dead letter is stored", "dispatch/stream_outcomes.cc",
