@@ -92,6 +92,7 @@ Handlers::Answer Handlers::test_stream(Request request) {
   Or<FoundStream> loaded = co_await load_stream(request);
   if (auto* response = std::get_if<Response>(&loaded)) co_return std::move(*response);
   if (auto refusal = refuse_body(request)) co_return *std::move(refusal);
+  if (auto closed = refuse_closed(std::get<FoundStream>(loaded))) co_return *std::move(closed);
   const auto& [stream, organisation] = std::get<FoundStream>(loaded);
   const std::optional<OrganisationSlots::Slot> slot = tests_.take(stream.organisation);
   if (!slot) {

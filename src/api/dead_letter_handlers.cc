@@ -109,6 +109,11 @@ Handlers::Answer Handlers::skip_records(Request request) {
   Faults faults;
   const std::optional<Skip> skip = parse_skip(*body, faults);
   if (!skip) co_return invalid_stream(faults);
+  if (skip->park && with_.dead_letters.is_full(found.stream.id)) {
+    co_return refused({ErrorCode::Conflict,
+                       "the stream has as many dead letters as it may: redrive or delete them, or "
+                       "skip with park false, which drops the records"});
+  }
   auto find = [this, place = skip->to, organisation = found.organisation.id] {
     return offset_behind(place, organisation, with_.log);
   };

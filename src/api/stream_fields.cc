@@ -31,18 +31,18 @@ std::string joined(std::string_view path, std::string_view key) {
 // What the records become: one that the connection type takes, its default where none is given.
 std::string parse_format(const json& destination, const connectors::ConnectorDescriptor& connector,
                          Faults& faults) {
-  constexpr std::array<std::string_view, 6> kLaterFormats = {
-      "JsonLines", "Csv", "Json1nce", "DisruptiveTechnologies", "AirVantage", "CloudEvents"};
+  constexpr std::array<std::string_view, 4> kLaterFormats = {"Json1nce", "DisruptiveTechnologies",
+                                                             "AirVantage", "CloudEvents"};
   const json* format = find(destination, "format");
   if (format == nullptr) return std::string(connector.formats.front());
   const auto is_in = [format](const auto& list) {
     return std::ranges::find(list, *format) != list.end();
   };
   if (is_in(connector.formats)) return format->get<std::string>();
-  faults.add("destination.format",
-             is_in(kLaterFormats)
-                 ? std::string(kLater)
-                 : fmt::format("unknown; use {}", fmt::join(connector.formats, " or ")));
+  faults.add("destination.format", is_in(kLaterFormats)
+                                       ? std::string(kLater)
+                                       : fmt::format("this connection type takes {}",
+                                                     fmt::join(connector.formats, " or ")));
   return "";
 }
 
@@ -206,12 +206,12 @@ std::optional<ParsedDestination> parse_destination(
     add_connector_fault(valid.error().message, kPath, faults);
     return std::nullopt;
   }
-  if (stream && connector->fits != nullptr) {
-    const Result<void> fits = connector->fits(credentials, *stream);
-    if (!fits) add_connector_fault(fits.error().message, "", faults);
-  }
   json destination = {
       {"connection_type", connector->type}, {"format", format}, {"credentials", credentials}};
+  if (stream && connector->fits != nullptr) {
+    const Result<void> fits = connector->fits(destination, *stream);
+    if (!fits) add_connector_fault(fits.error().message, "", faults);
+  }
   const auto add = [&](const char* property, const json& part, bool fits) {
     if (part.is_null()) return;
     destination[property] = part;

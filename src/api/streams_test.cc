@@ -220,7 +220,7 @@ TEST_F(StreamsTest, NamesTheFaultOfEachProperty) {
   for (const auto& [property, name] : wrong) {
     EXPECT_EQ(named(post(body_for(std::string(", ") + property))), Names{name}) << property;
   }
-  for (const char* later : {R"("format": "Csv")"}) {
+  for (const char* later : {R"("format": "CloudEvents")"}) {
     const std::string body = std::string(R"({"data_stream_type": 1, "destination": {)") + later +
                              R"(, "connection_type": "Test", "credentials": {"url": "u"}}})";
     const http::Response response = post(body);

@@ -84,6 +84,8 @@ class DeadLetters {
 
   // How many there are. Does not block.
   virtual std::uint64_t count(StreamId stream) const = 0;
+  // No more can be parked: that would be a Conflict. Does not block.
+  virtual bool is_full(StreamId stream) const = 0;
 };
 
 // Opens or makes `path` (mode 0600, synchronous=FULL). Corruption: damaged, not a file of dead

@@ -351,6 +351,12 @@ int Demo::sum_up() {
 }
 
 int run_demo(const DemoOptions& options) {
+  server::Settings wanted;
+  wanted.listen = options.listen;
+  if (auto good = server::check(wanted); !good) {
+    std::fprintf(stderr, "sluice demo: %s\n", good.error().message.c_str());
+    return 2;
+  }
   Interrupt interrupt;  // before any thread exists
   Demo demo(options);
   if (auto ready = demo.set_up(); !ready) {

@@ -69,6 +69,8 @@ struct Pending {
         return refuse({ErrorToken::StorageUnavailable,
                        "There is no room for more records now, on the disk or on the way to it: "
                        "send the request again later."});
+      case ErrorCode::Unavailable:
+        return refuse({ErrorToken::StorageUnavailable, result.error().message + "."});
       default:
         return refuse({ErrorToken::StorageUnavailable,
                        "The records could not be brought to disk: send the request again later."});

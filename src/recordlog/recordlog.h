@@ -64,10 +64,10 @@ struct AppendRequest {
   std::optional<RequestMark> mark = {};
 };
 
-// All records are on stable storage, or an error: ResourceExhausted (no room on the disk, in the
-// queue or for another marked request; says which), Io, Cancelled
-// (stopping). After an error some may have been stored. Called once, on a thread of the log's own
-// or, when refused at once, before append() returns: hand over quickly, do not block.
+// All records are on stable storage, or an error: ResourceExhausted (no room on the disk or in the
+// queue), Unavailable (none for another marked request; the message is for its sender), Io,
+// Cancelled (stopping). After an error some may have been stored. Called once, on a thread of the
+// log's own or, when refused at once, before append() returns: hand over quickly, do not block.
 using AppendDone = std::function<void(Result<void>)>;
 
 // A chunk of the log, or some small ones that follow one another, read and checked. Shared by the

@@ -205,6 +205,9 @@ def test_dead_letters_of_a_stream(start, receivers, settings, size):
     assert shown["progress"]["dead_letters"] == 5 and "dead letters" in shown["last_error"]
     assert metric(server, "sluice_dead_letters") == 5
     assert 5 * size < metric(server, "sluice_dead_letters_bytes") < 5 * size + 5000
+    if "letters_max" in settings:
+        skip = server.call("POST", f"{STREAMS}/{stream}/skip", json={"to": 5})
+        assert skip.status_code == 409 and "park false" in skip.json()["message"]
     # None is dropped: with room again the rest follows.
     server.call("DELETE", f"{STREAMS}/{stream}/dead_letters")
     assert metric(server, "sluice_dead_letters") == 0
@@ -233,6 +236,7 @@ def test_idempotency_keys(start):
     assert metric(server, "sluice_recordlog_request_marks") == 3
     refused = send("key 3")
     assert refused.status_code == 503 and refused.headers["Retry-After"]
+    assert "idempotency_keys_max" in refused.json()["message"]
     assert send("key 1").json() == {"accepted": 1, "replayed": True}
     assert server.ingest("events", [event(2)]).status_code == 200
 

@@ -1,5 +1,8 @@
 """Records in, on disk, out to webhooks: the way of one record and what it promises."""
 
+import csv
+import gzip
+import io
 import json
 
 import pytest
@@ -29,6 +32,41 @@ def test_a_record_goes_in_and_comes_out_with_its_own_bytes(sluice, receiver):
     shown = sluice.stream(stream["id"])
     assert shown["remote_status"] == 200 and shown["last_error"] is None
     assert shown["progress"]["lag_records"] == 0 and shown["progress"]["next_offset"] == 1
+
+
+def test_csv_and_json_lines(sluice, receivers):
+    """Read back with another CSV reader, field by field."""
+    lines, table = receivers(), receivers()
+    for receiver, form in [(lines, "JsonLines"), (table, "Csv")]:
+        sluice.create_stream(receiver.url, type_id=1, destination={
+            "connection_type": "RestAPI", "format": form, "credentials": {"url": receiver.url}})
+    records = [usage(i, endpoint={"id": 7, "name": f'a "b", {i}'}) for i in range(3)]
+    sluice.ingest("usage", records)
+    wait_until(lambda: lines.accepted() and table.accepted())
+    got, = lines.accepted()
+    assert got.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in got.body.splitlines()] == records
+    got, = table.accepted()
+    assert got.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(got.body.decode(), newline="")))
+    assert [(row["id"], row["endpoint_name"], row["volume"]) for row in rows] == [
+        (str(r["id"]), r["endpoint"]["name"], "0.022331") for r in records]
+    refused = sluice.call("POST", "/api/v2/data_stream", json={
+        "data_stream_type": {"id": 3}, "destination": {
+            "connection_type": "RestAPI", "format": "Csv", "credentials": {"url": "http://127.0.0.1:9/"}}})
+    assert refused.status_code == 422 and "destination.format" in refused.json()["message"]
+
+
+def test_compressed(sluice, receiver):
+    stream = sluice.create_stream(receiver.url, credentials={"compression": "gzip"})
+    assert stream["destination"]["credentials"]["compression"] == "gzip"
+    sluice.ingest("events", [event(1), event(2)])
+    wait_until(receiver.accepted)
+    got, = receiver.accepted()
+    assert got.headers["content-encoding"] == "gzip"
+    assert [r["id"] for r in json.loads(gzip.decompress(got.body))] == [1, 2]
+    page = sluice.call("GET", f"/api/v2/data_stream/{stream['id']}/attempts").json()
+    assert page["items"][0]["request_body"].startswith('[{"id"'), "shown as it was before"
 
 
 def test_size_one_sends_bare_objects(sluice, receiver):

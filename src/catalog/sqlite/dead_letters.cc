@@ -95,6 +95,7 @@ class SqliteDeadLetters final : public DeadLetters {
   Result<void> forget(StreamId key) override;
   Result<void> keep_only(std::span<const StreamId> keys) override;
   std::uint64_t count(StreamId stream) const override;
+  bool is_full(StreamId stream) const override;
 
  private:
   struct Size {
@@ -145,6 +146,11 @@ SqliteDeadLetters::Size SqliteDeadLetters::size(StreamId stream) const {
 }
 
 std::uint64_t SqliteDeadLetters::count(StreamId stream) const { return size(stream).count; }
+
+bool SqliteDeadLetters::is_full(StreamId stream) const {
+  const Size now = size(stream);
+  return now.count >= limits_.count_max || now.bytes >= limits_.bytes_max;
+}
 
 void SqliteDeadLetters::note(StreamId stream, Size size) {
   const MutexLock lock(sizes_mutex_);

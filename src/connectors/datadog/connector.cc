@@ -157,7 +157,8 @@ Result<void> validate(const nlohmann::json& credentials) {
   return {};
 }
 
-Result<void> fits(const nlohmann::json& credentials, const StreamFacts& stream) {
+Result<void> fits(const nlohmann::json& destination, const StreamFacts& stream) {
+  const nlohmann::json& credentials = destination.at("credentials");
   if (!stream.kinds.contains(Kind::Usage) && !credentials.value("events_as_logs", false)) {
     return wrong_setting("events_as_logs",
                          "Datadog takes usage alone as metrics: set this to send the stream's "

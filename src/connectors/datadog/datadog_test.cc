@@ -113,7 +113,7 @@ TEST(DatadogPayload, AUsageRecordWithoutNumbersIsSkipped) {
 TEST(DatadogConfig, NamesWhatDoesNotGoTogether) {
   const ConnectorDescriptor& type = *find_connector("Datadog");
   const auto fault = [&type](const json& credentials, StreamFacts stream) {
-    const Result<void> fits = type.fits(credentials, stream);
+    const Result<void> fits = type.fits({{"credentials", credentials}}, stream);
     return fits.has_value() ? "fits"
                             : fits.error().message.substr(0, fits.error().message.find(':'));
   };

@@ -106,6 +106,7 @@ Result<Config> read_config(const nlohmann::json& credentials) {
   config.url = credentials.at("url").get<std::string>();
   config.method = credentials.value("method", config.method);
   config.size = credentials.value("size", config.size);
+  config.gzip = credentials.value("compression", "") == "gzip";
   if (Result<void> ok = egress::validate_url(config.url); !ok.has_value()) {
     return Error{ok.error().code, "destination.credentials.url: " + ok.error().message};
   }
@@ -116,6 +117,12 @@ Result<Config> read_config(const nlohmann::json& credentials) {
     if (!header.has_value()) {
       return Error{header.error().code, fmt::format("destination.credentials.headers[{}]: {}", i,
                                                     header.error().message)};
+    }
+    if (config.gzip && same_name(header->first, "Content-Encoding")) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("destination.credentials.headers[{}]: Content-Encoding is set by "
+                               "Sluice itself, as compression is gzip",
+                               i)};
     }
     config.headers.push_back(std::move(*header));
   }

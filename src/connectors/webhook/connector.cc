@@ -5,6 +5,7 @@
 #include "connectors/common/auth.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/oauth_tokens.h"
+#include "connectors/exchange.h"
 #include "connectors/webhook/config.h"
 #include "connectors/webhook/outcome.h"
 #include "connectors/webhook/request.h"
@@ -75,12 +76,14 @@ class WebhookConnector final : public Connector {
   Awaitable<SendOutcome> send_as(std::string authorization, const RecordBatch& batch,
                                  Deadline deadline) {
     const WallTime now = clock_.now();
-    egress::HttpRequest request = build_request(config_, batch, now, installation_);
+    const RenderedBody rendered = render_body(config_, batch);
+    egress::HttpRequest request = build_request(config_, batch, now, installation_, rendered);
     request.tls = tls_;
     if (!authorization.empty()) request.headers.emplace_back("Authorization", authorization);
     signer_.sign({batch.webhook_id, now, request.body}, request.headers);
     auto exchange = std::make_shared<Exchange>();
     show_request(request, config_, *exchange);
+    if (!rendered.packed.empty()) exchange->request_body = shown_body({rendered.bytes});
     Fault fault = Fault::Destination;
     Result<egress::HttpResponse> response =
         co_await http_.perform(std::move(request), deadline, &fault);
@@ -110,6 +113,20 @@ Result<void> validate(const nlohmann::json& credentials) {
   return {};
 }
 
+Format format_of(const nlohmann::json& destination) {
+  const std::string name = destination.value("format", "Json");
+  return name == "Csv" ? Format::Csv : name == "JsonLines" ? Format::JsonLines : Format::Json;
+}
+
+Result<void> fits(const nlohmann::json& destination, const StreamFacts& stream) {
+  if (format_of(destination) != Format::Csv) return {};
+  if (stream.kinds != KindSet{Kind::Usage, Kind::Event}) return {};
+  return Error{
+      ErrorCode::InvalidArgument,
+      "destination.format: Csv has other columns for usage records than for events: make a "
+      "stream of each (data_stream_type 1 and 2), or use JsonLines"};
+}
+
 BatchLimits limits(const nlohmann::json& credentials) {
   return {credentials.value("size", Config{}.size), kBatchBytesMax};
 }
@@ -118,6 +135,7 @@ std::unique_ptr<Connector> create(const Destination& destination, const Connecto
   Result<Config> config = read_config(destination.settings.at("credentials"));
   if (!config.has_value()) return make_unusable(config.error());
   config->success_200_only = destination.success_200_only;
+  config->format = format_of(destination.settings);
   const Result<signing::Settings> signing =
       signing::read_settings(destination.settings.value("signing", nlohmann::json()));
   if (!signing.has_value()) return make_unusable(signing.error());
@@ -128,6 +146,8 @@ std::unique_ptr<Connector> create(const Destination& destination, const Connecto
   return std::make_unique<WebhookConnector>(std::move(*config), *signing, *std::move(auth),
                                             destination.organisation, context);
 }
+
+constexpr std::array<std::string_view, 3> kFormats = {"Json", "JsonLines", "Csv"};
 
 }  // namespace
 
@@ -140,6 +160,8 @@ constinit const ConnectorDescriptor kDescriptor{
     .limits = &limits,
     .create = &create,
     .sends_http = true,
+    .formats = kFormats,
+    .fits = &fits,
 };
 
 }  // namespace sluice::connectors::webhook

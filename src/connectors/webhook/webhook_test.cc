@@ -12,6 +12,7 @@
 #include "connectors/webhook/shown.h"
 #include "egress/testing/run.h"
 #include "egress/testing/test_server.h"
+#include "formats/csv.h"
 
 namespace sluice::connectors::webhook {
 namespace {
@@ -24,7 +25,8 @@ using egress::testing::TestServer;
 // A chunk that owns what its views point into.
 class TestChunk {
  public:
-  TestChunk(Offset first, const std::vector<std::string>& records) : columns_(records.size()) {
+  TestChunk(Offset first, const std::vector<std::string>& records, Kind kind = Kind::Event)
+      : columns_(records.size()) {
     for (const std::string& record : records) {
       starts_.push_back(static_cast<std::uint32_t>(joined_.size()));
       joined_ += record + ",";
@@ -32,6 +34,7 @@ class TestChunk {
     starts_.push_back(static_cast<std::uint32_t>(joined_.size()));
     joined_.pop_back();
     auto chunk = std::make_shared<recordlog::Chunk>();
+    chunk->kind = kind;
     chunk->first = first;
     chunk->joined = joined_;
     chunk->starts = starts_;
@@ -226,6 +229,59 @@ TEST(WebhookRequest, SizeDecidesTheFormOfTheBody) {
             R"({"b":2})");
   EXPECT_EQ(body_of(build_request(config_of({{"url", "http://a/"}, {"size", 2}}), one, {}, "n")),
             R"([{"b":2}])");
+}
+
+TEST(WebhookRequest, AFormatIsRenderedAndNamed) {
+  const TestChunk usage(Offset{0}, {R"({"id":1,"cost":0.5})", "{\"id\":\n2}"}, Kind::Usage);
+  const RecordBatch batch = batch_of({usage.run(0, 1), usage.run(1, 2)});
+  const auto sent = [&batch](Format format) {
+    Config config = config_of({{"url", "http://a/"}});
+    config.format = format;
+    const RenderedBody rendered = render_body(config, batch);
+    const auto request = build_request(config, batch, {}, "n", rendered);
+    for (const auto& [name, value] : request.headers) {
+      if (name == "Content-Type") return value + "\n" + body_of(request);
+    }
+    return std::string();
+  };
+  EXPECT_EQ(sent(Format::Json), "application/json\n[{\"id\":1,\"cost\":0.5},{\"id\":\n2}]");
+  EXPECT_EQ(sent(Format::JsonLines), "application/x-ndjson\n{\"id\":1,\"cost\":0.5}\n{\"id\":2}\n");
+  const std::string csv = "text/csv; charset=utf-8\n" + formats::Csv::header(Kind::Usage);
+  EXPECT_EQ(sent(Format::Csv).substr(0, csv.size()), csv);
+  const std::string rows = sent(Format::Csv).substr(csv.size());
+  EXPECT_TRUE(rows.starts_with("\"1\",")) << rows;
+  EXPECT_NE(rows.find("\"0.5000000000\""), rows.npos) << rows;
+  EXPECT_NE(rows.find("\n\"2\","), rows.npos) << rows;
+}
+
+TEST(WebhookRequest, IsCompressedWhereAsked) {
+  const TestChunk chunk(Offset{0}, {R"({"id":1})", R"({"id":2})"});
+  const RecordBatch batch = batch_of({chunk.run(0, 2)});
+  const Config config = config_of({{"url", "http://a/"}, {"compression", "gzip"}});
+  const RenderedBody rendered = render_body(config, batch);
+  EXPECT_EQ(rendered.bytes, R"([{"id":1},{"id":2}])");
+  const auto request = build_request(config, batch, {}, "n", rendered);
+  EXPECT_EQ(body_of(request), rendered.packed);
+  EXPECT_TRUE(rendered.packed.starts_with("\x1f\x8b"));
+  EXPECT_EQ(rendered.packed, render_body(config, batch).packed) << "the same at each attempt";
+  EXPECT_NE(std::find(request.headers.begin(), request.headers.end(),
+                      std::pair<std::string, std::string>("Content-Encoding", "gzip")),
+            request.headers.end());
+  EXPECT_FALSE(
+      read_config(
+          {{"url", "http://a/"}, {"compression", "gzip"}, {"headers", {"content-encoding: br"}}})
+          .has_value());
+}
+
+TEST(WebhookConfig, CsvIsForStreamsOfOneKind) {
+  const ConnectorDescriptor& type = *find_connector("RestAPI");
+  const auto fits = [&type](const char* format, KindSet kinds) {
+    return type.fits({{"format", format}}, {kinds}).has_value();
+  };
+  EXPECT_TRUE(fits("Csv", {Kind::Usage}));
+  EXPECT_TRUE(fits("Csv", {Kind::Event}));
+  EXPECT_FALSE(fits("Csv", {Kind::Usage, Kind::Event}));
+  EXPECT_TRUE(fits("JsonLines", {Kind::Usage, Kind::Event}));
 }
 
 TEST(WebhookRequest, ATestSaysSo) {

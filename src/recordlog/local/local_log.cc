@@ -85,10 +85,11 @@ void LocalLogImpl::append(AppendRequest request, AppendDone done) {
   }
   if (parts.empty()) return done({});
   if (request.mark && !context_->marks.takes(request.mark->key, context_->clock.now())) {
-    return done(Error{ErrorCode::ResourceExhausted,
-                      fmt::format("{} idempotency keys are remembered, as many as this log may: "
-                                  "send the request later, or without a key",
-                                  context_->settings.request_keys_max)});
+    return done(Error{
+        ErrorCode::Unavailable,
+        fmt::format("{} idempotency keys are remembered, as many as limits.idempotency_keys_max: "
+                    "send the request later, or without a key",
+                    context_->settings.request_keys_max)});
   }
   const std::uint64_t waiting = context_->queue_bytes.fetch_add(bytes, std::memory_order_relaxed);
   if (waiting > 0 && waiting + bytes > context_->settings.append_queue_bytes_max) {

@@ -150,7 +150,7 @@ TEST_F(Marks, BeyondTheirNumberRefuseNewKeysOnly) {
   ASSERT_TRUE(append_and_wait(*log_, marked(2, {kAcme}, 1)));
   const Result<void> refused = append_and_wait(*log_, marked(3, {kAcme}, 1));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::ResourceExhausted);
+  EXPECT_EQ(refused.error().code, ErrorCode::Unavailable);
   EXPECT_NE(refused.error().message.find("2 idempotency keys"), std::string::npos);
   EXPECT_TRUE(append_and_wait(*log_, marked(2, {kAcme}, 1)));
   EXPECT_TRUE(log_.append(kAcme, 1, 1)) << "without a key";
