@@ -362,6 +362,8 @@ def test_two_streams_never_write_under_one_name(start, aws):
 def test_formats_belong_to_types(start, aws, receiver):
     sluice = start()
     for body, status in (({"connection_type": "RestAPI", "format": "JsonLines",
+                           "credentials": {"url": receiver.url}}, 201),
+                         ({"connection_type": "RestAPI", "format": "Xml",
                            "credentials": {"url": receiver.url}}, 422),
                          ({"connection_type": "AwsKinesis", "format": "Csv",
                            "credentials": {"region": "r", "stream_name": "s", "role_arn": "r"}}, 422),
