@@ -158,7 +158,6 @@ Result<void> Demo::start_server() {
   settings.listen = options_.listen;
   settings.level = "warn";
   settings.allow.push_back(target_.address);
-  if (auto good = server::check(settings); !good) return good;
   auto started = server::Server::start(settings);
   if (!started) return started.error();
   server_ = std::move(*started);

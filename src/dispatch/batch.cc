@@ -134,9 +134,7 @@ Offset offset_of(const connectors::RecordBatch& records, std::uint32_t index) {
 
 Selection::Selection(StreamId stream, std::shared_ptr<const filters::Filter> filter,
                      filters::Evaluator* evaluator)
-    : stream_(stream),
-      filter_(filter && !filter->passes_all() ? std::move(filter) : nullptr),
-      evaluator_(evaluator) {}
+    : stream_(stream), filter_(std::move(filter)), evaluator_(evaluator) {}
 
 void Selection::take(Batch& batch, ChunkPart& part, const connectors::BatchLimits& limits) const {
   while (!part.empty() && !batch.full) {

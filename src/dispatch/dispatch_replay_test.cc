@@ -34,8 +34,10 @@ class DispatchReplayTest : public DispatchTest {
     return created.id;
   }
   Replay row(ReplayId id) { return **replays_.find(StreamId{1}, id); }
+  // Its row says so, and the dispatch, which writes that first, has let go of it.
   bool ends(ReplayId id, ReplayState state) {
-    return eventually([&] { return row(id).state == state; });
+    return eventually(
+        [&] { return row(id).state == state && !dispatch_->replay_progress(StreamId{1}); });
   }
   // Records that came under a replay's ids, in their order.
   static std::vector<std::string> replayed(ReplayId id) {

@@ -134,18 +134,19 @@ void ReplayRunner::flush_settled() {
   shared_->catalog_pool.post([self = self<ReplayRunner>(), settled = settled_] {
     const auto removed = self->shared_->dead_letters.remove(self->id_, settled);
     boost::asio::post(self->loop_, [self, count = settled.size(), done = removed.has_value()] {
-      self->flushing_ = false;
-      if (self->removed_) return;
-      if (done) {
-        const auto end = self->settled_.begin() + static_cast<std::ptrdiff_t>(count);
-        self->settled_.erase(self->settled_.begin(), end);
-      } else {
-        self->flush_at_ = self->now() + kTryAgainAfter;
-      }
-      self->handle({});
+      self->flushed(done ? count : 0);
+      // Only now: a stop waits for what settled in the meantime too.
+      self->shared_->catalog_writes.done();
     });
-    self->shared_->catalog_writes.done();
   });
+}
+
+void ReplayRunner::flushed(std::size_t count) {
+  flushing_ = false;
+  if (removed_) return;
+  settled_.erase(settled_.begin(), settled_.begin() + static_cast<std::ptrdiff_t>(count));
+  if (count == 0) flush_at_ = now() + kTryAgainAfter;
+  handle({});
 }
 
 void ReplayRunner::moved() {

@@ -47,6 +47,7 @@ class ReplayRunner final : public MachineRunner {
   Offset end_of_range() const;
   void letter_read(Offset asked, Result<recordlog::ReadResult> result);
   void flush_settled();
+  void flushed(std::size_t count);  // of settled_; 0: that failed
   void conclude(catalog::ReplayState state);
   void write_end();
 

@@ -60,7 +60,7 @@ StreamSetup from_json(const catalog::Stream& row, const FindConnector& find_conn
   setup.settings.delivery = *delivery;
   setup.settings.limits = descriptor->limits(destination.at("credentials"));
   setup.host = host_of(type, destination.at("credentials"));
-  // The text, which takes a tenth of the room; most streams rest.
+  // The text, which takes less room than what it is parsed to; most streams rest.
   setup.make_connector = [=, text = row.destination, organisation = row.organisation,
                           stream = row.id, context = &context,
                           success_200_only = delivery->success_200_only] {

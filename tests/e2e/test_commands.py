@@ -21,6 +21,7 @@ def test_help_version_and_wrong_use(sluice):
     assert sluice.run().returncode == 2
     assert sluice.run("fly").returncode == 2
     assert sluice.run("serve", "--colour", "red").returncode == 2
+    assert sluice.run("demo", "--listen", "x").returncode == 2
     for organisation in ("x", "-1", "9223372036854775808", "99999999999999999999"):
         done = sluice.run("token", "--organisation", organisation, "--role", "admin")
         assert done.returncode == 2 and "--organisation" in done.stderr, done

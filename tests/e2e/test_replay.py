@@ -145,6 +145,8 @@ def test_a_stream_takes_anothers_place_at_exactly_its_cursor(sluice, receivers):
     assert old.record_ids() == list(range(10))
     closed = sluice.stream(former["id"])
     assert closed["status"]["id"] == 2 and closed["replaced_by"] == stream["id"]
+    tested = sluice.call("POST", f"/api/v2/data_stream/{former['id']}/test")
+    assert tested.status_code == 409, "it sends nothing any more"
     sluice.kill()
     sluice.start()
     assert sluice.stream(former["id"])["replaced_by"] == stream["id"]
