@@ -83,12 +83,13 @@ class Aws:
 
 class Proxy:
     """Hands requests on to `aws`. `answer(path, headers, body)` may answer instead: (status, body).
-    What was asked is in `requests`: (path, headers, body)."""
+    What was asked is in `requests`: (path, headers, body); `taken` are the bodies that AWS took."""
 
     def __init__(self, aws, answer=lambda path, headers, body: None):
         self.aws = aws
         self.answer = answer
         self.requests = []
+        self.taken = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -101,6 +102,8 @@ class Proxy:
                 own = outer.answer(self.path, self.headers, body)
                 if own is None:
                     own = outer.ahead(self.path, self.headers, body, self.command)
+                    if own[0] == 200:
+                        outer.taken.append(body)
                 self.send_response(own[0])
                 self.send_header("Content-Length", str(len(own[1])))
                 self.end_headers()

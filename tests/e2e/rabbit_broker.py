@@ -17,7 +17,7 @@ class RabbitBroker:
 
     user, password = "sluice", "s3cret-word"
 
-    def __init__(self, directory):
+    def __init__(self, directory, more=""):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
         self.port, self.tls_port, self.node_port, self.epmd_port = (free_port() for _ in range(4))
@@ -38,6 +38,7 @@ default_user = {self.user}
 default_pass = {self.password}
 log.console = true
 log.console.level = warning
+{more}
 """, "utf-8")
         (self.directory / "enabled_plugins").write_text("[].", "utf-8")
         self.environment = dict(

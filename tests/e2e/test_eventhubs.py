@@ -103,17 +103,3 @@ def test_throttled_requests_go_again_and_each_endpoints_last_copies_are_in_order
     wait_until(lambda: sluice.stream(stream["id"])["progress"]["delivered"] == 60)
     for rest in range(3):
         assert last_copies(hubs, str(70 + rest)) == list(range(rest, 60, 3))
-
-
-def test_a_refused_event_becomes_a_dead_letter_alone(start, hubs, authority):
-    sluice = start()
-    stream = create(sluice, hubs, authority).json()
-    large = endpoint_event(1, 7) | {"description": "x" * 1_048_000}
-    assert len(json.dumps(large, separators=(",", ":"))) < 1024 * 1024
-    hubs.is_troubled = lambda request: b"xxxxxxxx" in request.body
-    hubs.troubles = [Answer(413)] * 10
-    sluice.ingest("events", [endpoint_event(0, 7), large, endpoint_event(2, 7)])
-    wait_until(lambda: sluice.stream(stream["id"])["progress"]["delivered"] == 2)
-    letters = sluice.call("GET", f"/api/v2/data_stream/{stream['id']}/dead_letters").json()["items"]
-    assert [letter["record"]["id"] for letter in letters] == [1]
-    assert ids_of(hubs) == [0, 2]

@@ -1,7 +1,6 @@
 """Mqtt against a real Mosquitto."""
 
 import json
-import secrets
 
 import pytest
 
@@ -98,21 +97,3 @@ def test_a_topic_that_may_not_be_written_stops_the_stream(sluice, broker):
     sluice.ingest("events", [event(1)])
     wait_until(lambda: sluice.stream(stream)["status"]["description"] == "Error")
     assert "not authorised" in sluice.stream(stream)["last_error"]
-
-
-def test_a_record_that_is_too_large_is_parked_alone(start, tmp_path):
-    broker = MosquittoBroker(tmp_path / "small", more="max_packet_size 2000").start()
-    reader = Reader(broker)
-    try:
-        sluice = start()
-        stream = create(sluice, broker).json()["id"]
-        raw = [b'{"id":%d,"timestamp":"2026-11-21T08:38:02Z","event_type":{"id":1},"more":"%s"}'
-               % (i, secrets.token_hex(2000 if i == 7 else 300).encode()) for i in range(20)]
-        sluice.ingest("events", b"\n".join(raw))
-        wait_until(lambda: sluice.stream(stream)["progress"]["dead_letters"] == 1
-                   and delivered(sluice, stream) == 19)
-        wait_until(lambda: len(reader.found) == 19)
-        assert [payload for _, payload in reader.found] == raw[:7] + raw[8:]
-    finally:
-        reader.close()
-        broker.close()
