@@ -89,6 +89,12 @@ void BodyBudget::close() {
   waits_.clear();
 }
 
+bool BodyBudget::is_short(BodyShare share) {
+  const MutexLock lock(mutex_);
+  const bool all_of_it = next_queue() != nullptr;  // forgets whoever is gone
+  return all_of_it || waits_.contains(share);
+}
+
 std::uint64_t BodyBudget::used() const {
   const MutexLock lock(mutex_);
   return used_;

@@ -49,6 +49,9 @@ class BodyBudget : public std::enable_shared_from_this<BodyBudget> {
   // No loop is posted to any more once this has returned.
   void close();
 
+  // Somebody waits for memory that a lease of that share could give back.
+  bool is_short(BodyShare share);
+
   std::uint64_t used() const;
   std::size_t waiting() const;
 

@@ -138,6 +138,20 @@ TEST_F(BodyBudgetTest, AShareThatHasItsQuarterHoldsUpItselfAlone) {
   EXPECT_EQ(own->leases.size(), 1u);
 }
 
+TEST_F(BodyBudgetTest, IsShortForThoseWhoseMemoryIsWaitedFor) {
+  auto slow = budget_->try_take(20, 1);
+  auto other = budget_->try_take(20, 2);
+  EXPECT_FALSE(budget_->is_short(1));
+  auto own = wait(10, 0, 1);
+  EXPECT_TRUE(budget_->is_short(1));
+  EXPECT_FALSE(budget_->is_short(2)) << "what they hold would be of no use";
+  own.reset();
+  EXPECT_FALSE(budget_->is_short(1)) << "who waited is gone";
+  const auto everyones = wait(70);
+  EXPECT_TRUE(budget_->is_short(1));
+  EXPECT_TRUE(budget_->is_short(2));
+}
+
 TEST_F(BodyBudgetTest, WithinItsShareABodyGrowsAndBeyondOnlyWhatItBecomes) {
   auto body = budget_->try_take(20, 1);
   auto other = budget_->try_take(5, 1);

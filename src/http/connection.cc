@@ -32,6 +32,8 @@ using boost::system::error_code;
 using ParseError = boost::beast::http::error;
 
 constexpr std::size_t kBufferBytes = 4 * kKiB;  // of an idle connection; grows with the header
+constexpr std::uint64_t kUnbegunBodyBytesMax = 16 * kKiB;  // larger: see receive_first_bytes()
+constexpr std::size_t kFirstBodyBytesMin = 2 * kKiB;
 constexpr std::size_t kChunkWindowBytes = 16 * kKiB;       // chunked bodies pass through it
 constexpr std::uint64_t kChunkedBodyBytesMin = 16 * kKiB;  // first allocation
 // After an early answer the client may still be sending. Closing then would reset the connection
@@ -96,9 +98,11 @@ class ClientConnection final : public Connection,
   void show_head();
   void find_client();
 
+  void receive_first_bytes();
   void reserve_body(std::uint64_t bytes);
   void on_body_memory();
   void receive_body();
+  bool ask_for_body();
   void read_sized_body();
   void parse_chunks();
   void read_chunks();
@@ -125,6 +129,7 @@ class ClientConnection final : public Connection,
     const std::uint64_t earned_ms = body_bytes_ * 1000 / kBodyBytesPerSecondMin;
     return std::min(idle_deadline(), body_began_ms_ + limits().body_idle_timeout_ms + earned_ms);
   }
+  bool must_give_way(std::uint64_t now_ms) const;
   void set_buffer(std::size_t bytes);  // keeps what it holds
   std::string_view view(Slice slice) const { return {buffer_.get() + slice.at, slice.size}; }
 
@@ -299,7 +304,7 @@ void ClientConnection::on_head_complete() {
   if (*head_.content_length > body_bytes_max_) {
     return refuse(413, "the body is larger than " + std::to_string(body_bytes_max_) + " bytes");
   }
-  reserve_body(*head_.content_length);
+  receive_first_bytes();
 }
 
 void ClientConnection::show_head() {
@@ -346,6 +351,23 @@ void ClientConnection::find_client() {
 }
 
 // --- The body ---
+
+// A larger body gets memory once it has begun to come: who stalls behind the header holds none, and
+// no place in the queue for it.
+void ClientConnection::receive_first_bytes() {
+  const std::uint64_t length = *head_.content_length;
+  const bool begun = filled_ - parsed_ >= kFirstBodyBytesMin || filled_ == buffer_bytes_;
+  if (begun || length <= kUnbegunBodyBytesMax) return reserve_body(length);
+  if (ask_for_body()) return;
+  transport_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+                             [self = shared_from_this()](error_code error, std::size_t bytes) {
+                               if (self->body_read_failed(error)) return;
+                               self->loop_.count_received(bytes);
+                               self->filled_ += bytes;
+                               self->deadline_ms_ = self->body_deadline();
+                               self->receive_first_bytes();
+                             });
+}
 
 // Goes on with on_body_memory(), at once or when there is room.
 void ClientConnection::reserve_body(std::uint64_t bytes) {
@@ -396,21 +418,29 @@ void ClientConnection::on_body_memory() {
 }
 
 void ClientConnection::receive_body() {
-  const bool chunked = parser_->chunked();
-  const bool nothing_came = chunked ? parsed_ == filled_ : body_bytes_ == 0;
-  if (parsed_head_.expects_continue && nothing_came) {
-    parsed_head_.expects_continue = false;
-    asio::async_write(transport_, asio::buffer(kContinue),
-                      [self = shared_from_this()](error_code error, std::size_t) {
-                        if (self->phase_ == Phase::Closed) return;
-                        if (error) return self->close();
-                        self->receive_body();
-                      });
-  } else if (chunked) {
+  if (ask_for_body()) return;
+  if (parser_->chunked()) {
     parse_chunks();
   } else {
     read_sized_body();
   }
+}
+
+// True: the client waits for a word before it sends the body; it goes on once that is said.
+bool ClientConnection::ask_for_body() {
+  if (!std::exchange(parsed_head_.expects_continue, false)) return false;
+  const bool nothing_came = parsed_ == filled_ && body_bytes_ == 0;
+  if (!nothing_came) return false;
+  asio::async_write(transport_, asio::buffer(kContinue),
+                    [self = shared_from_this()](error_code error, std::size_t) {
+                      if (self->phase_ == Phase::Closed) return;
+                      if (error) return self->close();
+                      const bool sized_without_memory =
+                          !self->parser_->chunked() && self->body_capacity_ == 0;
+                      if (sized_without_memory) return self->receive_first_bytes();
+                      self->receive_body();
+                    });
+  return true;
 }
 
 // True: nothing came, and the request has been dealt with.
@@ -681,8 +711,17 @@ void ClientConnection::watch_client() {
 
 // --- The end ---
 
+// It holds memory for bytes that do not come, and others wait for that memory.
+bool ClientConnection::must_give_way(std::uint64_t now_ms) const {
+  if (phase_ != Phase::Body || body_capacity_ == 0 || deadline_ms_ == kNever) return false;
+  const std::uint64_t earlier_ms =
+      limits().body_idle_timeout_ms -
+      std::min(limits().body_idle_timeout_ms, limits().body_contended_timeout_ms);
+  return now_ms + earlier_ms >= deadline_ms_ && loop_.shared().budget->is_short(body_share_);
+}
+
 void ClientConnection::sweep(std::uint64_t now_ms) {
-  if (now_ms < deadline_ms_) return;
+  if (now_ms < deadline_ms_ && !must_give_way(now_ms)) return;
   deadline_ms_ = kNever;
   error_code ignored;
   switch (phase_) {

@@ -273,6 +273,52 @@ TEST_F(ServerLimits, BodiesWaitForMemory) {
   EXPECT_TRUE(metric_becomes("sluice_http_body_bytes_in_memory", 0));
 }
 
+// They once held all of it, for one time-out after the other.
+TEST_F(ServerLimits, BodiesThatStallBehindTheirHeadersHoldNoMemory) {
+  serve({.body_bytes_in_memory_max = 100'000}, 2);
+  std::vector<RawClient> stalled;
+  for (const std::string& head :
+       {"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 90000\r\n\r\n"s,
+        "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 90000\r\n\r\nsome"s,
+        "POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 90000\r\n\r\n"s}) {
+    for (int i = 0; i < 20; ++i) {
+      stalled.push_back(client());
+      ASSERT_TRUE(stalled.back().send(head));
+    }
+  }
+  EXPECT_EQ(client().ask(post("/", std::string(50'000, 'x')))->status, 200);
+  EXPECT_EQ(metric("sluice_http_body_bytes_in_memory"), 0);
+}
+
+TEST_F(ServerLimits, BodyThatStallsWhileOthersNeedItsMemoryGivesWay) {
+  serve({.body_idle_timeout_ms = 600'000,
+         .body_contended_timeout_ms = 50,
+         .body_bytes_in_memory_max = 100'000});
+  const std::string begun = post("/", std::string(90'000, 'x')).substr(0, 30'000);
+  for (const std::string& part : {begun, kChunkedHead + "15f90\r\nsome"s}) {
+    RawClient stalled = client();
+    ASSERT_TRUE(stalled.send(part));
+    EXPECT_TRUE(metric_becomes("sluice_http_body_bytes_in_memory", 90'000));
+    EXPECT_EQ(client().ask(post("/", std::string(50'000, 'x')))->status, 200);
+    const auto answer = stalled.read_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 408);
+  }
+}
+
+TEST_F(ServerLimits, BodyThatPausesWhileNobodyNeedsItsMemoryKeepsIt) {
+  serve({.body_contended_timeout_ms = 1, .body_bytes_in_memory_max = 100'000});
+  RawClient pausing = client();
+  const std::string request = post("/", std::string(50'000, 'x'));
+  ASSERT_TRUE(pausing.send(request.substr(0, 30'000)));
+  for (int i = 1; i <= 4; ++i) {  // answers are counted once a tick, when time-outs are looked at
+    EXPECT_EQ(client().ask(post("/", "x"))->status, 200);
+    EXPECT_TRUE(metric_becomes("sluice_http_requests_total{status_class=\"2xx\"}", i));
+  }
+  ASSERT_TRUE(pausing.send(request.substr(30'000)));
+  EXPECT_EQ(pausing.read_answer()->status, 200);
+}
+
 TEST_F(ServerLimits, ManyBodiesThroughLittleMemory) {
   hold_bodies();
   serve({.body_bytes_in_memory_max = 200'000}, 2);

@@ -29,6 +29,8 @@ struct Limits {
   // Without a byte of an announced body, or with one that comes, after this long, at less than
   // kBodyBytesPerSecondMin all in all: 408.
   std::uint32_t body_idle_timeout_ms = 30'000;
+  // The same while others wait for the memory that it holds.
+  std::uint32_t body_contended_timeout_ms = 2'000;
   std::uint32_t keep_alive_timeout_ms = 75'000;        // between requests
   std::uint32_t connections_max = 10'000;              // beyond: closed at once, counted
   std::uint64_t body_bytes_in_memory_max = 256 << 20;  // of all requests; beyond: bodies wait
