@@ -46,6 +46,10 @@ int serve(const ServeOptions& options) {
   if (options.data_dir) settings->data_dir = *options.data_dir;
   if (options.listen) settings->listen = *options.listen;
   if (auto checked = server::check(*settings); !checked) return fail(checked.error(), 2);
+  constexpr const char* kForeign = "a variable of the environment means nothing to sluice";
+  for (const std::string& name : server::foreign_environment()) {
+    logging::warn(kForeign, {{"variable", name}});
+  }
   if (options.check_config) {
     std::puts("the settings can be used");
     return 0;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -171,7 +172,18 @@ Result<std::int64_t> parse_start(const std::string& text) {
          ((hour * 60 + minute) * 60 + second) * 1000LL;
 }
 
+// SLUICE_URL is for all commands, so an output may stand against it.
+bool names_server_and_output(const SimulateOptions& options) {
+  const char* const usual = std::getenv("SLUICE_URL");
+  return !options.output.empty() && !options.server.url.empty() &&
+         (usual == nullptr || options.server.url != usual);
+}
+
 Result<Plan> make_plan(const SimulateOptions& options) {
+  if (names_server_and_output(options)) {
+    return Error{ErrorCode::InvalidArgument,
+                 "--url and --output together: records go to a server or to a file, name one"};
+  }
   Plan plan;
   plan.fleet = options.fleet;
   plan.fleet.dialect = *simulate::dialect_from_name(options.dialect);

@@ -7,6 +7,7 @@
 #include "api/token.h"
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/fs.h"
 #include "catalog/registry.h"
 #include "cli/commands.h"
 #include "server/data_directory.h"
@@ -47,8 +48,15 @@ int token(const TokenOptions& options) {
   const auto lifetime = parse_duration(options.ttl);
   if (!lifetime) return fail(lifetime.error().message, 2);
   if (lifetime->count() == 0) return fail("--ttl is 0: such a token would never be good", 2);
+  const auto known = posix_file_system().exists(options.data_dir);
   if (auto made = server::make_data_directory(options.data_dir); !made) {
     return fail(made.error().message, 1);
+  }
+  if (known && !*known) {  // as before the first start, or mistyped
+    std::fprintf(stderr,
+                 "sluice token: there was no data directory %s: it has been made, and the token is "
+                 "good for a server that is started on it\n",
+                 options.data_dir.c_str());
   }
   if (identity.organisation) {
     if (auto done = register_organisation(options.data_dir, *identity.organisation); !done) {

@@ -1,6 +1,34 @@
 #include <CLI/CLI.hpp>
 
+#include <cstdio>
+#include <string>
+
 #include "cli/commands.h"
+
+namespace {
+
+// A word where a command is to stand, and what could stand there; "": it is another fault.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* command = &app;
+  const auto all = [](const CLI::App*) { return true; };
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const std::string word = argv[i];
+    std::string known;
+    const CLI::App* next = nullptr;
+    for (const CLI::App* each : command->get_subcommands(all)) {
+      known += (known.empty() ? "" : ", ") + each->get_name();
+      if (each->get_name() == word) next = each;
+    }
+    if (known.empty()) return "";
+    if (next == nullptr) {
+      return command->get_name() + ": there is no command " + word + ", but " + known;
+    }
+    command = next;
+  }
+  return "";
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Sluice streams IoT records: in, onto disk, and out to where they are wanted.",
@@ -21,6 +49,11 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& fault) {
+    const std::string unknown = unknown_command(app, argc, argv);
+    if (!unknown.empty()) {
+      std::fprintf(stderr, "%s\n", unknown.c_str());
+      return 2;
+    }
     return app.exit(fault) == 0 ? 0 : 2;
   }
   return exit_status;

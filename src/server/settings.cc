@@ -339,8 +339,17 @@ std::string environment_name(const Setting& setting) {
   return name;
 }
 
-// A mistyped name must not pass in silence. Variables of other words, as SLUICE_TOKEN of the
-// commands, are not settings.
+// The setting whose name stands at the end of `name`, in a section that there is not.
+const Setting* in_wrong_section(std::string_view name) {
+  const auto meant = [name](const Setting& setting) {
+    const std::string known = environment_name(setting);
+    return name.ends_with(known.substr(known.size() - setting.name.size() - 1));
+  };
+  const auto* const found = std::find_if(kSettings.begin(), kSettings.end(), meant);
+  return found == kSettings.end() ? nullptr : &*found;
+}
+
+// A mistyped name must not pass in silence. Others are told of by foreign_environment().
 Result<void> refuse_unknown_environment() {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
@@ -368,6 +377,13 @@ Result<void> refuse_unknown_environment() {
                    fmt::format("unknown setting {} in the environment", name)};
     }
   }
+  for (const std::string& name : foreign_environment()) {
+    if (const Setting* const meant = in_wrong_section(name)) {
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("unknown setting {} in the environment: {} is one", name,
+                               environment_name(*meant))};
+    }
+  }
   return {};
 }
 
@@ -389,6 +405,21 @@ Result<Settings> load_settings(const std::optional<std::string>& file) {
     }
   }
   return settings;
+}
+
+std::vector<std::string> foreign_environment() {
+  constexpr std::array<std::string_view, 2> kOfCommands = {"SLUICE_TOKEN", "SLUICE_URL"};
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('='));
+    const auto is_it = [name](const Setting& setting) { return environment_name(setting) == name; };
+    if (name.starts_with("SLUICE_") && std::none_of(kSettings.begin(), kSettings.end(), is_it) &&
+        std::find(kOfCommands.begin(), kOfCommands.end(), name) == kOfCommands.end()) {
+      names.emplace_back(name);
+    }
+  }
+  return names;
 }
 
 bool is_loopback(const std::string& listen) {

@@ -95,6 +95,10 @@ struct Settings {
 // settings can tell: see check().
 Result<Settings> load_settings(const std::optional<std::string>& file);
 
+// Variables of the environment that begin with SLUICE_ and mean nothing to Sluice. Somebody else's,
+// perhaps (Kubernetes makes SLUICE_SERVICE_HOST for a service named sluice), or mistyped.
+std::vector<std::string> foreign_environment();
+
 // What makes no sense together or cannot work: a listener open to the world without TLS or
 // `insecure`, an unreadable certificate, a record larger than a body, an egress exception that is
 // no network, an issuer whose key file cannot be used. InvalidArgument: one sentence that names the

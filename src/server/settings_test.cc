@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -99,6 +100,28 @@ TEST(SettingsEnvironment, AMistypedNameIsAnErrorThatNamesIt) {
   unsetenv("SLUICE_TOKEN");
   ASSERT_FALSE(settings.has_value());
   EXPECT_NE(settings.error().message.find("SLUICE_EGRESS_ALOW"), std::string::npos);
+}
+
+TEST(SettingsEnvironment, ASettingInAnUnknownSectionIsAnErrorThatNamesTheRightOne) {
+  setenv("SLUICE_LIMIT_CONNECTIONS_MAX", "5", 1);
+  const auto settings = load_settings(std::nullopt);
+  unsetenv("SLUICE_LIMIT_CONNECTIONS_MAX");
+  ASSERT_FALSE(settings.has_value());
+  EXPECT_NE(settings.error().message.find("SLUICE_LIMIT_CONNECTIONS_MAX"), std::string::npos);
+  EXPECT_NE(settings.error().message.find("SLUICE_LIMITS_CONNECTIONS_MAX"), std::string::npos);
+}
+
+TEST(SettingsEnvironment, WhatMayBeSomebodyElsesIsNamedAndStopsNothing) {
+  const char* const names[] = {"SLUICE_SERVICE_HOST", "SLUICE_URL", "SLUICE_EGRESS_ALLOW"};
+  for (const char* name : names) setenv(name, "10.0.0.1", 1);
+  EXPECT_TRUE(load_settings(std::nullopt).has_value());
+  const std::vector<std::string> foreign = foreign_environment();
+  for (const char* name : names) unsetenv(name);
+  const auto count = [&foreign](std::string_view name) {
+    return std::count(foreign.begin(), foreign.end(), name);
+  };
+  EXPECT_EQ(count("SLUICE_SERVICE_HOST"), 1);
+  EXPECT_EQ(count("SLUICE_URL") + count("SLUICE_EGRESS_ALLOW"), 0) << "known";
 }
 
 TEST(SettingsCheck, RefusesWhatMakesNoSenseTogether) {

@@ -19,7 +19,9 @@ def test_help_version_and_wrong_use(sluice):
         assert done.returncode == 0 and f"sluice {command}" in done.stdout, done.stdout
     assert sluice.run("--version").returncode == 0
     assert sluice.run().returncode == 2
-    assert sluice.run("fly").returncode == 2
+    for words, known in ((["fly"], "serve, token, ingest"), (["log", "fly"], "inspect, verify, repair")):
+        done = sluice.run(*words)
+        assert done.returncode == 2 and "fly" in done.stderr and known in done.stderr, done.stderr
     assert sluice.run("serve", "--colour", "red").returncode == 2
     assert sluice.run("demo", "--listen", "x").returncode == 2
     for organisation in ("x", "-1", "9223372036854775808", "99999999999999999999"):
@@ -49,6 +51,12 @@ def test_the_environment_sets_what_the_file_does_not(binary, tmp_path):
     done = subprocess.run([binary, "serve", "--data-dir", tmp_path / "data"], text=True, timeout=30,
                           capture_output=True, check=False, env={"SLUICE_LIMITS_CONNECTIONS_MAX": "0"})
     assert done.returncode == 2 and "SLUICE_LIMITS_CONNECTIONS_MAX" in done.stderr
+
+
+def test_a_variable_that_means_nothing_is_told(binary):
+    done = subprocess.run([binary, "serve", "--check-config"], text=True, timeout=30, check=False,
+                          capture_output=True, env={"SLUICE_COLOUR": "red"})
+    assert done.returncode == 0 and "SLUICE_COLOUR" in done.stderr
 
 
 def test_one_server_per_data_directory(sluice):
@@ -91,6 +99,23 @@ def test_the_same_seed_simulates_the_same_records(sluice):
     assert first.stdout == second.stdout and len(first.stdout.splitlines()) == 2000
     other = sluice.run(*arguments[:-5], "8", *arguments[-4:])
     assert other.stdout != first.stdout
+
+
+def test_simulate_takes_a_server_or_an_output(sluice, tmp_path):
+    arguments = ("simulate", "--records", "5", "--token", sluice.token("ingest"))
+    output = tmp_path / "records"
+    done = sluice.run(*arguments, "--url", sluice.url, "--output", output)
+    assert done.returncode == 2 and "--url" in done.stderr and "--output" in done.stderr
+    assert not output.exists()
+    done = sluice.run(*arguments, "--output", output, env={"SLUICE_URL": sluice.url})
+    assert done.returncode == 0 and len(output.read_text().splitlines()) == 5, done.stderr
+
+
+def test_a_token_for_a_directory_that_is_not_there_says_so(sluice, tmp_path):
+    arguments = ("token", "--organisation", "1", "--role", "admin", "--data-dir", tmp_path / "typo")
+    first, again = sluice.run(*arguments), sluice.run(*arguments)
+    assert first.returncode == 0 and str(tmp_path / "typo") in first.stderr and first.stdout
+    assert again.returncode == 0 and again.stderr == ""
 
 
 def test_simulate_to_a_server_and_receive(sluice, binary):
