@@ -14,12 +14,13 @@ BYTES = int(os.environ.get("SLUICE_OUTAGE_BYTES", 384 * MIB))
 DEEP = BYTES > 1 << 30
 BODY_RECORDS = 1500
 ORGANISATIONS = range(1, 11)
+SEGMENT_BYTES = (32 if DEEP else 4) * MIB
 SETTINGS = f"""[limits]
 bytes_in_flight_max = {32 * MIB}
 body_bytes_in_memory_max = {32 * MIB}
 attempts_queue_bytes_max = {4 * MIB}
 [recordlog]
-segment_bytes = {32 * MIB if DEEP else 4 * MIB}
+segment_bytes = {SEGMENT_BYTES}
 """
 # As docs/operating/running.md says: the three settings, and 256 MiB.
 BUDGET = (32 + 32 + 4 + 256) * MIB
@@ -91,6 +92,10 @@ def test_an_outage_of_all_destinations_keeps_to_the_budget_of_memory(start, bina
     peak, in_vain = resident_bytes(server, "VmHWM"), tries()
     counts = not has_sanitizer(binary)  # whose own memory would count
     assert peak < BUDGET or not counts, f"{peak >> 20} MiB"
+    segments = [path for path in pathlib.Path(server.data_dir, "log").rglob("*") if path.is_file()]
+    assert len(segments) < 50 + 2 * BYTES // SEGMENT_BYTES, "few large files, whoever has yet to read them"
+    descriptors = list(pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir())
+    assert len(descriptors) < 100 + len(streams)
     assert not refusing.accepted() and not hanging_up.accepted()
     for stream, (organisation, _) in streams.items():
         shown = server.stream(stream, organisation)

@@ -60,3 +60,12 @@ def test_arrows_between_folders_go_one_way():
                     and not (below[used] == below[folder] == 2):
                 wrong.append(f"{file.relative_to(ROOT)} includes {used}")
     assert wrong == []
+
+
+def test_tests_that_the_documents_name_exist():
+    named = {found for page in FILES if page.suffix == ".md" and page.exists()
+             for found in re.findall(r"`([\w/]+\.(?:cc|py))::(\w+)`", page.read_text("utf-8"))}
+    missing = [f"{file}::{test}" for file, test in sorted(named)
+               if not re.search(rf"(def {test}\(|^TEST\w*\(\w+,\s*{test}\))",
+                                (ROOT / file).read_text("utf-8"), re.M)]
+    assert named and missing == []
