@@ -1,5 +1,7 @@
 #include "egress/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -134,6 +136,11 @@ Connection::Received Connection::receive(std::span<char> into) {
   if (!is_wait(errno)) return {broken(errno)};
   readiness_->ready[kRead] = false;
   return {Step::NotNow};
+}
+
+void Connection::acknowledge() {
+  const int now = 1;
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &now, sizeof now);
 }
 
 bool Connection::readable() const { return readiness_->ready[kRead]; }

@@ -52,6 +52,9 @@ class Connection {
   // As if the last send() had said NotNow, so that wait() lets others run.
   void pause_sending() { wants_write_ = true; }
   Received receive(std::span<char> into);
+  // Acknowledges what has arrived now, not a moment later as the kernel would. A server that writes
+  // its answer in pieces, with Nagle's algorithm on, has the rest wait for that.
+  void acknowledge();
   // Whether something may have arrived since receive() last said NotNow.
   bool readable() const;
   // No end and no stray bytes have arrived: fit for another request.

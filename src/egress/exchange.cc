@@ -22,7 +22,10 @@ bool sets(const HttpRequest& request, std::string_view name) {
 bool take_in(Connection& connection, AnswerReader& answer, std::span<char> room) {
   while (!answer.complete() && answer.is_http()) {
     const Connection::Received got = connection.receive(room);
-    if (got.step == Connection::Step::NotNow) return true;
+    if (got.step == Connection::Step::NotNow) {
+      if (answer.begun()) connection.acknowledge();
+      return true;
+    }
     if (got.step != Connection::Step::Done) return false;
     answer.feed({room.data(), got.bytes});
   }
