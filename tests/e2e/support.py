@@ -15,7 +15,8 @@ import time
 
 import requests
 
-READY_S = 30
+# Of a stream's `delivery`, for tests that wait for a retry.
+FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 
 
 def wait_until(condition, timeout_s=30, what="the condition"):

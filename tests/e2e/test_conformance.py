@@ -7,9 +7,8 @@ import pathlib
 import pytest
 
 from destinations import ALL, is_event, record
-from support import wait_until
+from support import FAST_RETRY, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 SCHEMAS = pathlib.Path(__file__).parents[2] / "src/connectors"
 TYPES = sorted(json.loads(path.read_text("utf-8"))["type"] for path in SCHEMAS.glob("*/schema.json"))
 OUTSIDE = [name for name in TYPES if name in ALL and ALL[name].outside]

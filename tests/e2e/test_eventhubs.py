@@ -7,10 +7,8 @@ import pytest
 
 from standins.base import Answer
 from standins.event_hubs import EventHubs
-from support import event, wait_until
+from support import FAST_RETRY, event, wait_until
 from tls import issue, pem, server_context
-
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ import secrets
 import pytest
 
 from kafka_broker import KafkaBroker
-from support import event, wait_until
-
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
+from support import FAST_RETRY, event, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ import pytest
 
 from standins.base import Answer
 from standins.keen import Keen
-from support import event, usage, wait_until
-
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
+from support import FAST_RETRY, event, usage, wait_until
 
 
 @pytest.fixture

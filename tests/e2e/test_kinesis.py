@@ -3,9 +3,8 @@
 import pytest
 
 from aws import REGION, Aws, Proxy, json_error
-from support import event, wait_until
+from support import FAST_RETRY, event, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 STREAM = "sluice-events"
 MAY_PUT = {"Action": "kinesis:PutRecords", "Resource": "*"}
 

@@ -7,9 +7,7 @@ import json
 
 import pytest
 
-from support import Receiver, check_ledger, event, free_port, usage, wait_until
-
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
+from support import FAST_RETRY, Receiver, check_ledger, event, free_port, usage, wait_until
 
 
 def test_a_record_goes_in_and_comes_out_with_its_own_bytes(sluice, receiver):

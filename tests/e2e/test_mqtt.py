@@ -5,9 +5,8 @@ import json
 import pytest
 
 from mosquitto_broker import MosquittoBroker, Reader
-from support import event, wait_until
+from support import FAST_RETRY, event, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 VERSIONS = ["5", "3.1.1"]
 
 

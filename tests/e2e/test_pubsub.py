@@ -8,9 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from standins.base import Answer
 from standins.google import Google, error
-from support import event, wait_until
-
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
+from support import FAST_RETRY, event, wait_until
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from http.client import HTTPConnection
 import pytest
 
 from aws import ACCOUNT, REGION, Aws, Proxy
-from support import event, has_sanitizer, usage, wait_until
+from support import FAST_RETRY, event, has_sanitizer, usage, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 BUCKET = "sluice-records"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAY_PUT = {"Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}

@@ -7,9 +7,8 @@ import pytest
 
 from standins.base import Answer
 from standins.salesforce import Salesforce, fault
-from support import event, usage, wait_until
+from support import FAST_RETRY, event, usage, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 DEFINITION = (pathlib.Path(__file__).parents[2]
               / "docs/destinations/SluiceRecord__e.object-meta.xml")
 

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from aws import ACCOUNT, REGION, Aws, Proxy
-from support import event, wait_until
+from support import FAST_RETRY, event, wait_until
 
-FAST_RETRY = {"retry": {"initial_ms": 50, "max_ms": 200, "jitter": 0.1}}
 MAY_SEND = {"Action": "sqs:SendMessageBatch", "Resource": "*"}  # moto asks for the call, AWS for SendMessage
 MAY_PUT = {"Action": "firehose:PutRecordBatch", "Resource": "*"}
 
