@@ -1,13 +1,13 @@
 """moto as AWS, with authentication on, and a proxy before it that can fail as AWS does."""
 
 import http.client
-import http.server
 import json
-import threading
 
 import boto3
 import requests
 from moto.server import ThreadedMotoServer
+
+from standins.base import Answer, StandIn
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -81,43 +81,23 @@ class Aws:
                 f'sts_endpoint_url = "{self.url}"\n')
 
 
-class Proxy:
-    """Hands requests on to `aws`. `answer(path, headers, body)` may answer instead: (status, body).
-    What was asked is in `requests`: (path, headers, body); `taken` are the bodies that AWS took."""
+class Proxy(StandIn):
+    """Hands requests on to `aws`. `told(path, headers, body)` may answer instead: (status, body).
+    `taken` are the bodies that AWS took."""
 
-    def __init__(self, aws, answer=lambda path, headers, body: None):
+    def __init__(self, aws, told=lambda path, headers, body: None):
+        super().__init__()
         self.aws = aws
-        self.answer = answer
-        self.requests = []
+        self.told = told
         self.taken = []
-        outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.requests.append((self.path, self.headers, body))
-                own = outer.answer(self.path, self.headers, body)
-                if own is None:
-                    own = outer.ahead(self.path, self.headers, body, self.command)
-                    if own[0] == 200:
-                        outer.taken.append(body)
-                self.send_response(own[0])
-                self.send_header("Content-Length", str(len(own[1])))
-                self.end_headers()
-                self.wfile.write(own[1])
-
-            do_PUT = do_POST
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+    def answer(self, request):
+        answer = self.told(request.target, request.headers, request.body)
+        if answer is None:
+            answer = self.ahead(request.target, request.headers, request.body, request.method)
+            if answer[0] == 200:
+                self.taken.append(request.body)
+        return Answer(*answer)
 
     def ahead(self, path, headers, body, method="POST"):
         connection = http.client.HTTPConnection(*self.aws.address, timeout=30)
@@ -126,10 +106,6 @@ class Proxy:
         result = answer.status, answer.read()
         connection.close()
         return result
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def json_error(code, message="told to", status=400):

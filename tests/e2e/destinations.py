@@ -311,7 +311,7 @@ class OnAws(Destination):
         self.keys = self.aws.user("stream", *rights)
         self.aws.lock()
         self.proxy = Proxy(self.aws, lambda path, headers, body: self.refusal(body))
-        self.gate = Gate(self.proxy.server.server_address[1])
+        self.gate = Gate(self.proxy.port)
         self.url = f"http://127.0.0.1:{self.gate.port}"
 
     def prepare(self):

@@ -56,7 +56,7 @@ class Sts:
     def answer(self, path, headers, body):
         asked = dict(urllib.parse.parse_qsl(body.decode()))
         assert asked["Action"] == "AssumeRoleWithWebIdentity", asked
-        assert headers["Authorization"] is None, "no key of anybody's"
+        assert "authorization" not in headers, "no key of anybody's"
         assert "ExternalId" not in asked
         self.tokens.append(asked["WebIdentityToken"])
         try:

@@ -167,8 +167,8 @@ def test_a_file_keeps_name_and_bytes_through_failures_and_a_crash(start, aws):
     wait_until(lambda: len(files(aws)) == 2)
     proxy.close()
     attempts = {}
-    for path, _, body in proxy.requests:
-        assert attempts.setdefault(path, body) == body, f"{path} stood for two files"
+    for one in proxy.requests:
+        assert attempts.setdefault(one.path, one.body) == one.body, f"{one.path} stood for two files"
     assert len(attempts) == 2
     assert sorted(int(row["id"]) for data in files(aws).values() for row in rows_of(data)) == \
         list(range(20))

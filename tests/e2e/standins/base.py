@@ -15,6 +15,7 @@ class Request:
     query: dict
     headers: dict  # names in lower case
     body: bytes
+    target: str  # path and query as they came
 
     def json(self):
         """None: the body is not JSON."""
@@ -50,7 +51,7 @@ class StandIn:
                 url = urllib.parse.urlsplit(self.path)
                 request = Request(self.command, url.path, dict(urllib.parse.parse_qsl(url.query)),
                                   {name.lower(): value for name, value in self.headers.items()},
-                                  self.rfile.read(length))
+                                  self.rfile.read(length), self.path)
                 with outer.lock:
                     outer.requests.append(request)
                     troubled = outer.troubles and outer.is_troubled(request)
