@@ -124,7 +124,10 @@ Result<void> Journal::recover_file(std::uint64_t sequence) {
   }
   if (!first_bad) return {};
   quarantine(**file, sequence, *first_bad);
-  if (good_after_bad == 0) {
+  if (good == 0) {
+    logging::warn("stream journal file has nothing that can be read",
+                  {{"path", path_of(sequence)}});
+  } else if (good_after_bad == 0) {
     logging::info("stream journal file ends torn", {{"path", path_of(sequence)}, {"good", good}});
   } else {
     logging::error("stream journal file is damaged; some batches may be sent again",

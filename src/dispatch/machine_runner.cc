@@ -52,7 +52,10 @@ DispatchMetrics::DispatchMetrics(Metrics& m)
                            "Streams and replays that hold as many bytes as one may.")),
       held_back(m.gauge("sluice_delivery_held_back_streams",
                         "Streams and replays that begin no batch while others of their "
-                        "organisation use as many bytes as are free.")) {}
+                        "organisation use as many bytes as are free.")),
+      journal_lost(m.counter("sluice_journal_lost_streams_total",
+                             "Streams that the stream journal no longer knew at the start: "
+                             "they deliver again.")) {}
 
 Counter& DispatchMetrics::attempts(const connectors::Decision& decision) {
   // In the order of the variant.

@@ -44,6 +44,7 @@ struct DispatchMetrics {
   Histogram seconds;
   Gauge running, paused, error, disabled;
   Gauge in_flight_bytes, full_streams, held_back;
+  Counter journal_lost;
 };
 
 // Counts what must have ended before Dispatch::stop() returns.

@@ -52,6 +52,14 @@ StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
     snapshot.skipped = entry->skipped;
     snapshot.dropped = entry->dropped;
   }
+  // No attempt is made before the journal has an entry.
+  if (row.remote_status && !row.replaced_by && !shared_->journal->recovered(id_)) {
+    shared_->metrics.journal_lost.add(1);
+    logging::error(
+        "the stream journal has lost a stream: it goes on where it began, or parked records last, "
+        "and delivers again what is kept from there",
+        {{"stream", id_.value()}, {"offset", snapshot.next_offset.value()}});
+  }
   shared_->metrics.streams(row.status).add(1);
   row_ = std::move(row);
 }

@@ -3,6 +3,9 @@
 import pathlib
 import sqlite3
 
+import pytest
+import requests
+
 from support import event, wait_until
 
 FAST = {"retry": {"initial_ms": 10, "max_ms": 50}}
@@ -64,18 +67,26 @@ def test_a_segment_that_is_gone_is_missed_even_if_it_was_the_only_one(start, rec
     assert answer.status_code == 503 and "missing" in answer.text
 
 
-def test_a_damaged_journal_costs_repeats_and_no_records(start, receivers):
+@pytest.mark.parametrize("fate", ["junk", "gone"])
+def test_a_damaged_journal_costs_repeats_and_no_records(start, receivers, fate):
     sluice, target, stream = held_back(start, receivers)
     sluice.start()
     wait_until(lambda: sluice.stream(stream)["progress"]["lag_records"] == 0)
+    lost = "sluice_journal_lost_streams_total"
+    assert f"{lost} 0" in requests.get(sluice.url + "/metrics", timeout=30).text
     sluice.stop()
     for file in pathlib.Path(sluice.data_dir, "journal").glob("*.log"):
-        file.write_bytes(b"\xff" * file.stat().st_size)
+        if fate == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(b"\xff" * file.stat().st_size)
     sluice.start()
+    assert f"{lost} 1" in requests.get(sluice.url + "/metrics", timeout=30).text
+    assert "the stream journal has lost a stream" in sluice.stderr()
     sluice.ingest("events", [event(5000)])
     wait_until(lambda: 5000 in target.record_ids())
     assert set(range(2000)) <= set(target.record_ids())
-    assert list(pathlib.Path(sluice.data_dir, "journal", "quarantine").iterdir())
+    assert fate == "gone" or list(pathlib.Path(sluice.data_dir, "journal", "quarantine").iterdir())
 
 
 def test_a_locked_catalog_stops_no_delivery(sluice, receivers):
