@@ -289,6 +289,7 @@ class StreamMachine {
   void count_refused(SteadyTime now);
   bool age_out(SteadyTime now);
   std::optional<SteadyTime> age_limit(WallTime newest, SteadyTime now) const;
+  Milliseconds last_chance_before_end() const;
   void note_age(SteadyTime now);
 
   // Batches that are not held.

@@ -200,7 +200,7 @@ void StreamMachine::retry(const connectors::RetryLater& outcome, SteadyTime now)
   if (settings_.delivery.max_age) {
     // One attempt more, just before it is too late.
     note_age(now);
-    const auto last_chance = ages_out_at_.value_or(now) - settings_.delivery.timeout;
+    const auto last_chance = ages_out_at_.value_or(now) - last_chance_before_end();
     if (last_chance > now) not_before_ = std::min(not_before_, last_chance);
   }
   // A streamed batch may have failed because it is no longer what was counted.
@@ -379,6 +379,13 @@ std::optional<SteadyTime> StreamMachine::age_limit(WallTime newest, SteadyTime n
   const std::int64_t from_ms = std::max(newest.ms, options_.created.ms);
   const std::int64_t age_ms = options_.wall().ms - from_ms;
   return now + *settings_.delivery.max_age - milliseconds(age_ms);
+}
+
+// How long before that the last attempt comes: where there is time, as long as it may take.
+Milliseconds StreamMachine::last_chance_before_end() const {
+  const Milliseconds timeout = settings_.delivery.timeout;
+  if (!settings_.delivery.max_age) return timeout;
+  return std::min(timeout, Milliseconds(*settings_.delivery.max_age) / 2);
 }
 
 // True: the head was given up.

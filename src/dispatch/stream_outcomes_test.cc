@@ -360,6 +360,21 @@ TEST(StreamOutcomes, ABatchAgesOutWithItsNewestRecordAndIsCounted) {
   EXPECT_EQ(s.machine->status(), StreamStatus::Running);
 }
 
+// It was left out, as it would have had to begin before there was a batch.
+TEST(StreamOutcomes, WhereATimeoutIsLongerThanTheAgeALastAttemptComesAllTheSame) {
+  Script s(with_max_age(6s));
+  s.options.created = s.options.wall();
+  s.begin();
+  EXPECT_EQ(s.store(10), "send 5-1-0-9 #1");
+  s.failed();
+  EXPECT_EQ(s.after(2s), "");
+  EXPECT_EQ(s.after(1s), "send 5-1-0-9 #2");
+  s.failed();
+  EXPECT_EQ(s.after(2s), "") << "one attempt, not one after the other";
+  s.after(1s);
+  EXPECT_EQ(s.machine->losses().aged_out, 10u);
+}
+
 TEST(StreamOutcomes, RecordsOlderThanTheStreamCountFromItsCreation) {
   Script s(with_max_age(100s));
   s.lay(10);  // stored at 0

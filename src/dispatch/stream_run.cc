@@ -214,7 +214,7 @@ void StreamMachine::retry(Lane& lane, const connectors::RetryLater& outcome, Ste
   }
   if (!in_error()) set_last_error(outcome.reason);
   note_age(lane, now);
-  const auto last_chance = lane.ages_out_at.value_or(now) - settings_.delivery.timeout;
+  const auto last_chance = lane.ages_out_at.value_or(now) - last_chance_before_end();
   if (last_chance > now) lane.not_before = std::min(lane.not_before, last_chance);
   forget_gathered();
 }
