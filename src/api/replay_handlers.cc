@@ -119,15 +119,15 @@ std::optional<std::vector<Offset>> parse_offsets(const json& body, Faults& fault
   const json* const list = find(body, "offsets");
   if (list == nullptr) return std::nullopt;
   std::vector<Offset> offsets;
-  if (!list->is_array() || list->empty()) faults.add("offsets", "must be a list of offsets");
-  for (const json& each : *list) {
-    const std::optional<Place> place = each.is_number() ? place_of(each) : std::nullopt;
-    if (place) {
-      offsets.push_back(std::get<Offset>(*place));
-    } else {
-      faults.add("offsets", "must be a list of offsets");
-      break;
-    }
+  bool good = list->is_array() && !list->empty();
+  for (auto each = list->begin(); good && each != list->end(); ++each) {
+    const std::optional<Place> place = each->is_number() ? place_of(*each) : std::nullopt;
+    good = place.has_value();
+    if (good) offsets.push_back(std::get<Offset>(*place));
+  }
+  if (!good) {
+    faults.add("offsets",
+               "must list the offset of one dead letter at least; leave it out to redrive all");
   }
   return offsets;
 }

@@ -124,9 +124,12 @@ TEST_F(ReplaysApiTest, RedrivesNothingWhereOneIsMissing) {
   EXPECT_EQ(call("POST", "/dead_letters/redrive", {{"offsets", {3, 4}}}).status, 422);
   EXPECT_EQ(dead_letters->marked(stream_, {}, 9)->letters.size(), 0u);
   EXPECT_FALSE(dispatch.replay_under_way(stream_));
-  for (const json& body : {json{{"offsets", 3}}, json{{"offsets", json::array()}},
-                           json{{"offsets", {"3"}}}, json{{"offset", {3}}}}) {
-    EXPECT_EQ(call("POST", "/dead_letters/redrive", body).status, 422) << body;
+  for (const json& body :
+       {json{{"offsets", 3}}, json{{"offsets", json::array()}}, json{{"offsets", {"3"}}},
+        json{{"offsets", "3"}}, json{{"offset", {3}}}}) {
+    const http::Response answer = call("POST", "/dead_letters/redrive", body);
+    EXPECT_EQ(answer.status, 422) << body;
+    EXPECT_EQ(json::parse(answer.body).at("errors").size(), 1u) << answer.body;
   }
 }
 

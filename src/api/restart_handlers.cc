@@ -57,7 +57,7 @@ Wanted parse_wanted(const json& body, Faults& faults) {
 // One after the other: each is as durable as a restart by itself. A stream that leaves Error
 // meanwhile is not restarted; one that cannot be is told apart.
 Handlers::Answer Handlers::restart_streams(Request request) {
-  const Result<json> body = parse_body(request);
+  const Result<json> body = request.body.size() == 0 ? json::object() : parse_body(request);
   if (!body) co_return malformed(body.error());
   Faults faults;
   const Wanted wanted = parse_wanted(*body, faults);

@@ -26,12 +26,10 @@ const AuthType* type_of(const json& auth) {
   return find_auth_type(type->get_ref<const std::string&>());
 }
 
-bool is_empty(const json& value) { return value.is_null() || (value.is_object() && value.empty()); }
-
 }  // namespace
 
 json parse_auth(const json& given, Faults& faults) {
-  if (is_empty(given)) return json();
+  if (given.is_null()) return json();
   if (!given.is_object()) {
     faults.add(kPath, "must be an object");
     return json();
@@ -42,7 +40,8 @@ json parse_auth(const json& given, Faults& faults) {
     for (const AuthType& one : connectors::auth_types()) {
       names += fmt::format("{}{}", names.empty() ? "" : ", ", one.name);
     }
-    faults.add(fmt::format("{}.type", kPath), "must be one of " + names);
+    faults.add(fmt::format("{}.type", kPath),
+               "must be one of " + names + "; leave auth out for none");
     return json();
   }
   return complete_settings(type->schema_json, given, kPath, faults);

@@ -105,7 +105,8 @@ json PatchReader::merged_destination(const json& given, const json& stored, bool
                                            credentials == nullptr ? json::object() : *credentials);
     merged["signing"] =
         merge_signing(stored.value("signing", json()), given.value("signing", json::object()));
-    merged["auth"] = merge_auth(stored.value("auth", json()), given.value("auth", json::object()));
+    const json auth = stored.value("auth", json());
+    merged["auth"] = given.contains("auth") ? merge_auth(auth, given.at("auth")) : auth;
     merged.emplace("ca", stored.value("ca", json()));
   }
   return merged;

@@ -256,9 +256,11 @@ Result<TokenVerifier::Checked> TokenVerifier::check(std::string_view token, Wall
   const Result<std::shared_ptr<const Issuer>> issuer = check_signature(*parts, *header, *claims);
   if (!issuer) return issuer.error();
   const auto expires = claims->find("exp");
-  const std::optional<std::int64_t> expires_ms =
-      expires == claims->end() ? std::nullopt : date_ms(*expires);
-  if (!expires_ms) return refused("the token has no exp");
+  if (expires == claims->end()) return refused("the token has no exp");
+  const std::optional<std::int64_t> expires_ms = date_ms(*expires);
+  if (!expires_ms) {
+    return refused("the token's exp is no date in seconds since 1970 (are these milliseconds?)");
+  }
   const Result<void> in_time = check_times(*claims, now, {*expires_ms});
   if (!in_time) return in_time.error();
   return Checked{*std::move(claims), *issuer, *expires_ms};

@@ -31,7 +31,7 @@ std::optional<Fault> never_passes(const Clause& all, Kind kind) {
   const Clause& clause = culprit(all, kind);
   const bool is_usage = kind == Kind::Usage;
   return Fault{clause.shape == Shape::Test ? clause.name + ".field" : clause.name,
-               fmt::format("keeps back every {} of this stream: if that is meant, say so with "
+               fmt::format("keeps back every {}: if that is meant, say so with "
                            R"({{"field": "kind", "value": "{}"}}, else let the others pass with )"
                            R"({{"or": [..., {{"field": "kind", "value": "{}"}}]}})",
                            is_usage ? "usage record" : "event", is_usage ? "event" : "usage",
