@@ -12,6 +12,7 @@
 
 #include "api/json_text.h"
 #include "base/assert.h"
+#include "connectors/common/text.h"
 #include "egress/url.h"
 
 namespace sluice::api {
@@ -27,19 +28,12 @@ using Problem = std::optional<std::string>;  // nullopt: none
 
 std::string_view text_of(const json& value) { return value.get_ref<const std::string&>(); }
 
-bool has_control_character(std::string_view text, std::string_view allowed) {
-  return std::ranges::any_of(text, [allowed](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 || byte == 0x7f) && allowed.find(c) == std::string_view::npos;
-  });
-}
-
 Problem check_string(const json& value, std::size_t bytes_max, std::string_view allowed_controls) {
   if (!value.is_string()) return "must be a string";
   const std::string_view text = text_of(value);
   if (text.empty()) return "must not be empty";
   if (text.size() > bytes_max) return fmt::format("must be at most {} bytes long", bytes_max);
-  if (has_control_character(text, allowed_controls)) return "must not hold control characters";
+  if (connectors::has_control(text, allowed_controls)) return "must not hold control characters";
   return std::nullopt;
 }
 

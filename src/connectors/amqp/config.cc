@@ -1,9 +1,9 @@
 #include "connectors/amqp/config.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "connectors/common/settings.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors::amqp {
 namespace {
@@ -12,21 +12,13 @@ constexpr BrokerScheme kScheme{"amqp", 5672, "amqps", 5671};
 constexpr std::size_t kNameBytesMax = 255;  // of AMQP's short strings
 constexpr std::size_t kLoginBytesMax = 1024;
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return c >= 0 && c < ' '; });
-}
-
 }  // namespace
 
 Result<Config> read_config(const nlohmann::json& credentials) {
-  const auto wrong = [](std::string_view property, std::string_view what) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("destination.credentials.{}: {}", property, what)};
-  };
   Config config;
   Result<BrokerUrl> url =
       read_broker_url(credentials.at("url").get_ref<const std::string&>(), kScheme);
-  if (!url.has_value()) return wrong("url", url.error().message);
+  if (!url.has_value()) return wrong_setting("url", url.error().message);
   config.url = *std::move(url);
   const auto text = [&credentials](const char* name, const char* otherwise) {
     return credentials.value(name, std::string(otherwise));
@@ -39,19 +31,19 @@ Result<Config> read_config(const nlohmann::json& credentials) {
                                                         {"exchange", config.exchange}};
   for (const auto& [name, value] : kNames) {
     if (value.size() > kNameBytesMax || has_control(value)) {
-      return wrong(name, "must be at most 255 bytes without control characters");
+      return wrong_setting(name, "must be at most 255 bytes without control characters");
     }
   }
   for (const char* name : {"username", "password"}) {
     const std::string value = text(name, "guest");
     if (value.size() > kLoginBytesMax || has_control(value)) {
-      return wrong(name, "must be at most 1024 bytes without control characters");
+      return wrong_setting(name, "must be at most 1024 bytes without control characters");
     }
   }
   Result<RecordTemplate> key = RecordTemplate::parse(text("routing_key", "sluice.{kind}"));
-  if (!key.has_value()) return wrong("routing_key", key.error().message);
+  if (!key.has_value()) return wrong_setting("routing_key", key.error().message);
   if (key->bytes_max() > kNameBytesMax || has_control(key->text())) {
-    return wrong("routing_key", "must give at most 255 bytes without control characters");
+    return wrong_setting("routing_key", "must give at most 255 bytes without control characters");
   }
   config.routing_key = *std::move(key);
   return config;

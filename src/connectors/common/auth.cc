@@ -50,13 +50,6 @@ Error invalid(std::string_view property, std::string_view message) {
   return {ErrorCode::InvalidArgument, fmt::format("destination.auth.{}: {}", property, message)};
 }
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-}
-
 Result<void> read_basic(const json& auth, AuthSettings& settings) {
   if (auth.contains("value")) {
     if (auth.contains("username") || auth.contains("password")) {

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/settings.h"
+#include "connectors/common/text.h"
+
 namespace sluice::connectors::kafka {
 namespace {
 
@@ -18,37 +21,30 @@ bool is_topic(std::string_view name) {
          });
 }
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return c >= 0 && c < ' '; });
-}
-
 }  // namespace
 
 Result<Config> read_config(const nlohmann::json& credentials) {
-  const auto wrong = [](std::string_view property, std::string_view what) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("destination.credentials.{}: {}", property, what)};
-  };
   Config config;
   Result<std::string> brokers =
       sluice::kafka::read_brokers(credentials.at("brokers").get_ref<const std::string&>());
-  if (!brokers.has_value()) return wrong("brokers", brokers.error().message);
+  if (!brokers.has_value()) return wrong_setting("brokers", brokers.error().message);
   config.cluster.brokers = *std::move(brokers);
   config.topic = credentials.at("topic").get<std::string>();
   if (!is_topic(config.topic)) {
-    return wrong("topic", "must be up to 249 letters, digits, '.', '_' and '-'");
+    return wrong_setting("topic", "must be up to 249 letters, digits, '.', '_' and '-'");
   }
   const auto security = credentials.value("security", std::string("PLAINTEXT"));
   config.cluster.secure = security.ends_with("SSL");
   const bool logs_in = security.starts_with("SASL");
   for (const char* name : {"username", "password"}) {
     const bool given = credentials.contains(name);
-    if (given && !logs_in) return wrong(name, fmt::format("is of no use with {}", security));
+    if (given && !logs_in)
+      return wrong_setting(name, fmt::format("is of no use with {}", security));
     if (!logs_in) continue;
-    if (!given) return wrong(name, fmt::format("is required with {}", security));
+    if (!given) return wrong_setting(name, fmt::format("is required with {}", security));
     const auto& value = credentials.at(name).get_ref<const std::string&>();
     if (value.empty() || has_control(value)) {
-      return wrong(name, "must not be empty nor hold control characters");
+      return wrong_setting(name, "must not be empty nor hold control characters");
     }
   }
   if (!logs_in) return config;

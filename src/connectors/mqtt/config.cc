@@ -1,9 +1,9 @@
 #include "connectors/mqtt/config.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "connectors/common/settings.h"
+#include "connectors/common/text.h"
 
 namespace sluice::connectors::mqtt {
 namespace {
@@ -11,29 +11,22 @@ namespace {
 constexpr BrokerScheme kScheme{"mqtt", 1883, "mqtts", 8883};
 constexpr std::size_t kTextBytesMax = 65'535;
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; });
-}
-
 }  // namespace
 
 Result<Config> read_config(const nlohmann::json& credentials) {
-  const auto wrong = [](std::string_view property, std::string_view what) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("destination.credentials.{}: {}", property, what)};
-  };
   Config config;
   Result<BrokerUrl> url =
       read_broker_url(credentials.at("url").get_ref<const std::string&>(), kScheme);
-  if (!url.has_value()) return wrong("url", url.error().message);
+  if (!url.has_value()) return wrong_setting("url", url.error().message);
   config.url = *std::move(url);
   const std::string text =
       credentials.value("topic", std::string("sluice/{organisation}/{kind}/{endpoint}"));
   Result<RecordTemplate> topic = RecordTemplate::parse(text);
-  if (!topic.has_value()) return wrong("topic", topic.error().message);
+  if (!topic.has_value()) return wrong_setting("topic", topic.error().message);
   if (text.empty() || text.starts_with('$') || text.find_first_of("+#") != text.npos ||
       has_control(text) || topic->bytes_max() > kTextBytesMax) {
-    return wrong("topic", "must be a topic name: no '+', '#' nor control characters, no '$' first");
+    return wrong_setting("topic",
+                         "must be a topic name: no '+', '#' nor control characters, no '$' first");
   }
   config.topic = *std::move(topic);
   config.login.version =
@@ -42,10 +35,10 @@ Result<Config> read_config(const nlohmann::json& credentials) {
   config.login.password = credentials.value("password", std::string());
   for (const auto& [name, value] : {std::pair("username", config.login.username),
                                     std::pair("password", config.login.password)}) {
-    if (value.size() > kTextBytesMax) return wrong(name, "must be at most 65535 bytes");
+    if (value.size() > kTextBytesMax) return wrong_setting(name, "must be at most 65535 bytes");
   }
   if (config.login.username.empty() && !config.login.password.empty()) {
-    return wrong("username", "is required with a password");
+    return wrong_setting("username", "is required with a password");
   }
   return config;
 }

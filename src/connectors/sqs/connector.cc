@@ -5,6 +5,7 @@
 #include "connectors/common/aws/client.h"
 #include "connectors/common/aws/settings.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/sqs/request.h"
 #include "connectors/sqs/schema.h"
 #include "egress/http_client.h"
@@ -21,13 +22,12 @@ Result<Queue> read_queue(const nlohmann::json& credentials) {
               .endpoint = "",
               .region = credentials.value("region", ""),
               .fifo = false};
-  const auto wrong = [](const std::string& what) {
-    return Error{ErrorCode::InvalidArgument, "destination.credentials.queue_url: " + what};
-  };
   if (const Result<void> valid = egress::validate_url(queue.url); !valid.has_value()) {
-    return wrong(valid.error().message);
+    return wrong_setting("queue_url", valid.error().message);
   }
-  if (queue.url.find_first_of("?#") != queue.url.npos) return wrong("must have no query");
+  if (queue.url.find_first_of("?#") != queue.url.npos) {
+    return wrong_setting("queue_url", "must have no query");
+  }
   queue.endpoint = queue.url.substr(0, queue.url.find('/', queue.url.find("://") + 3)) + "/";
   queue.fifo = queue.url.ends_with(".fifo");
   if (queue.region.empty()) queue.region = region_of(queue.url);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "connectors/common/settings.h"
 #include "connectors/common/text.h"
 #include "egress/http_client.h"
 
@@ -37,11 +38,6 @@ bool is_token_char(char c) {
          kOthers.find(c) != kOthers.npos;
 }
 
-bool is_control(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t') || byte == 0x7f;
-}
-
 bool is_reserved(std::string_view name) {
   return std::any_of(std::begin(kReservedNames), std::end(kReservedNames),
                      [name](std::string_view reserved) { return same_name(name, reserved); }) ||
@@ -66,16 +62,12 @@ Result<std::pair<std::string, std::string>> read_header(std::string_view line) {
     return invalid(
         "has a name that is not a token: letters, digits and !#$%&'*+-.^_`|~, no blanks");
   }
-  if (std::any_of(value.begin(), value.end(), is_control)) {
+  if (has_control(value, "\t")) {
     return invalid(fmt::format("{} has a control character in its value", name));
   }
   if (is_reserved(name)) return invalid(fmt::format("{} is set by Sluice itself", name));
   return std::pair(std::string(name), std::string(value));
 }
-
-}  // namespace
-
-namespace {
 
 // Header values, of "Bearer abc" also the second word, and the query.
 std::vector<std::string> secrets_of(const Config& config) {
@@ -108,21 +100,17 @@ Result<Config> read_config(const nlohmann::json& credentials) {
   config.size = credentials.value("size", config.size);
   config.gzip = credentials.value("compression", "") == "gzip";
   if (Result<void> ok = egress::validate_url(config.url); !ok.has_value()) {
-    return Error{ok.error().code, "destination.credentials.url: " + ok.error().message};
+    return wrong_setting("url", ok.error().message);
   }
   config.shown_url = config.url.substr(0, config.url.find_first_of("?#"));
   const auto headers = credentials.value("headers", std::vector<std::string>{});
   for (std::size_t i = 0; i < headers.size(); ++i) {
+    const std::string property = fmt::format("headers[{}]", i);
     Result<std::pair<std::string, std::string>> header = read_header(headers[i]);
-    if (!header.has_value()) {
-      return Error{header.error().code, fmt::format("destination.credentials.headers[{}]: {}", i,
-                                                    header.error().message)};
-    }
+    if (!header.has_value()) return wrong_setting(property, header.error().message);
     if (config.gzip && same_name(header->first, "Content-Encoding")) {
-      return Error{ErrorCode::InvalidArgument,
-                   fmt::format("destination.credentials.headers[{}]: Content-Encoding is set by "
-                               "Sluice itself, as compression is gzip",
-                               i)};
+      return wrong_setting(property,
+                           "Content-Encoding is set by Sluice itself, as compression is gzip");
     }
     config.headers.push_back(std::move(*header));
   }
