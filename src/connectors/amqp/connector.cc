@@ -10,6 +10,7 @@
 #include "connectors/amqp/session.h"
 #include "connectors/common/auth.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/exchange.h"
 
 namespace sluice::connectors::amqp {
@@ -79,12 +80,6 @@ class AmqpConnector final : public Connector {
   std::unique_ptr<Session> session_;  // begun with the first batch
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) { return kLimits; }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
@@ -103,7 +98,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "Amqp",
     .id = 12,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .speaks_tls = true,

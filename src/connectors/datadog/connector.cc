@@ -151,12 +151,6 @@ class DatadogConnector final : public Connector {
   const std::shared_ptr<egress::TlsContext> tls_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 Result<void> fits(const nlohmann::json& destination, const StreamFacts& stream) {
   const nlohmann::json& credentials = destination.at("credentials");
   if (!stream.kinds.contains(Kind::Usage) && !credentials.value("events_as_logs", false)) {
@@ -190,7 +184,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "Datadog",
     .id = 5,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .takes_ca = true,

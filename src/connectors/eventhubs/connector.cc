@@ -8,6 +8,7 @@
 #include "connectors/common/by_key.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/service_call.h"
+#include "connectors/common/settings.h"
 #include "connectors/eventhubs/config.h"
 #include "connectors/eventhubs/request.h"
 #include "connectors/eventhubs/schema.h"
@@ -79,12 +80,6 @@ Result<Config> read_config(const nlohmann::json& credentials) {
   return read_connection_string(credentials.at("connection_string").get<std::string>());
 }
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) {
   return {kRecordsMax, kRequestBytesMax - kRecordsMax * kFrameBytesMax};
 }
@@ -105,7 +100,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "EventHubs",
     .id = 7,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .takes_ca = true,

@@ -5,6 +5,7 @@
 #include "connectors/common/aws/client.h"
 #include "connectors/common/aws/settings.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/firehose/request.h"
 #include "connectors/firehose/schema.h"
 
@@ -44,12 +45,6 @@ class FirehoseConnector final : public Connector {
   aws::Client client_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<aws::Settings> settings = aws::read_settings(credentials);
-  if (!settings.has_value()) return settings.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) {
   return {kRecordsMax, kRequestBytesMax - kRecordsMax};  // and their line breaks
 }
@@ -69,7 +64,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "AwsFirehose",
     .id = 11,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<aws::read_settings>,
     .limits = &limits,
     .create = &create,
 };

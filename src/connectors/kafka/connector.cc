@@ -8,6 +8,7 @@
 #include "connectors/common/failure.h"
 #include "connectors/common/kind_word.h"
 #include "connectors/common/message_key.h"
+#include "connectors/common/settings.h"
 #include "connectors/exchange.h"
 #include "connectors/kafka/config.h"
 #include "connectors/kafka/outcome.h"
@@ -102,12 +103,6 @@ class KafkaConnector final : public Connector {
   std::unique_ptr<Producer> producer_;  // begun with the first batch
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) { return kLimits; }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
@@ -126,7 +121,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "Kafka",
     .id = 9,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .speaks_tls = true,

@@ -86,12 +86,6 @@ class KeenConnector final : public Connector {
   egress::HttpClient& http_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json& credentials) {
   return {credentials.value("size", BatchLimits{}.records_max), kBatchBytesMax};
 }
@@ -109,7 +103,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "KeenIO",
     .id = 4,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
 };

@@ -5,6 +5,7 @@
 #include "connectors/common/aws/client.h"
 #include "connectors/common/aws/settings.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/kinesis/request.h"
 #include "connectors/kinesis/schema.h"
 
@@ -45,12 +46,6 @@ class KinesisConnector final : public Connector {
   aws::Client client_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<aws::Settings> settings = aws::read_settings(credentials);
-  if (!settings.has_value()) return settings.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) {
   return {kRecordsMax, kRequestBytesMax - kRecordsMax * kKeyBytesMax};
 }
@@ -70,7 +65,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "AwsKinesis",
     .id = 3,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<aws::read_settings>,
     .limits = &limits,
     .create = &create,
 };

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "connectors/common/auth.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/exchange.h"
 #include "connectors/mqtt/config.h"
 #include "connectors/mqtt/schema.h"
@@ -74,12 +75,6 @@ class MqttConnector final : public Connector {
   std::unique_ptr<Session> session_;  // begun with the first batch
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) { return kLimits; }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
@@ -99,7 +94,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "Mqtt",
     .id = 13,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .speaks_tls = true,

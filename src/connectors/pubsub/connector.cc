@@ -121,12 +121,6 @@ class PubSubConnector final : public Connector {
   std::optional<OauthTokens> tokens_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) { return {kRecordsMax, kBatchBytesMax}; }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
@@ -151,7 +145,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "PubSub",
     .id = 8,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .takes_ca = true,

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "connectors/common/aws/client.h"
 #include "connectors/common/failure.h"
+#include "connectors/common/settings.h"
 #include "connectors/s3/config.h"
 #include "connectors/s3/file.h"
 #include "connectors/s3/schema.h"
@@ -137,12 +138,6 @@ class S3Connector final : public Connector {
   aws::Client client_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json& credentials) {
   const Result<Config> config = read_config(credentials);
   if (!config.has_value()) return {};
@@ -176,7 +171,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "S3",
     .id = 2,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .formats = kFormats,

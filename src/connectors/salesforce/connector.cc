@@ -177,12 +177,6 @@ class SalesforceConnector final : public Connector {
   OauthTokens tokens_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 BatchLimits limits(const nlohmann::json&) { return {kSubrequestsMax}; }
 
 std::unique_ptr<Connector> create(const Destination& destination, const ConnectorContext& context) {
@@ -201,7 +195,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "Salesforce",
     .id = 6,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .takes_ca = true,

@@ -5,6 +5,7 @@
 #include "connectors/common/auth.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/oauth_tokens.h"
+#include "connectors/common/settings.h"
 #include "connectors/exchange.h"
 #include "connectors/webhook/config.h"
 #include "connectors/webhook/outcome.h"
@@ -107,12 +108,6 @@ class WebhookConnector final : public Connector {
   std::optional<OauthTokens> tokens_;
 };
 
-Result<void> validate(const nlohmann::json& credentials) {
-  const Result<Config> config = read_config(credentials);
-  if (!config.has_value()) return config.error();
-  return {};
-}
-
 Format format_of(const nlohmann::json& destination) {
   const std::string name = destination.value("format", "Json");
   return name == "Csv" ? Format::Csv : name == "JsonLines" ? Format::JsonLines : Format::Json;
@@ -156,7 +151,7 @@ constinit const ConnectorDescriptor kDescriptor{
     .type = "RestAPI",
     .id = 1,
     .schema_json = kSchemaJson,
-    .validate = &validate,
+    .validate = &validate_by<read_config>,
     .limits = &limits,
     .create = &create,
     .sends_http = true,
