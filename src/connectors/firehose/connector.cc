@@ -24,17 +24,13 @@ class FirehoseConnector final : public Connector {
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
     const std::string body = put_record_batch(stream_name_, batch);
-    std::vector<std::string_view> parts = {body};
-    aws::Answer answer =
-        co_await client_.perform_json(url_, kPutRecordBatch, std::move(parts), deadline);
+    aws::Answer answer = co_await client_.perform_json(url_, kPutRecordBatch, body, deadline);
     co_return classify(std::move(answer), batch);
   }
 
   Awaitable<Result<void>> check(Deadline deadline) override {
     const std::string body = put_nothing(stream_name_);
-    std::vector<std::string_view> parts = {body};
-    const aws::Answer answer =
-        co_await client_.perform_json(url_, kPutRecordBatch, std::move(parts), deadline);
+    const aws::Answer answer = co_await client_.perform_json(url_, kPutRecordBatch, body, deadline);
     if (stored_nothing(answer)) co_return Result<void>{};
     co_return as_check(answer.outcome);
   }

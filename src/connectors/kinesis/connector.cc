@@ -25,17 +25,13 @@ class KinesisConnector final : public Connector {
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
     const std::string body = put_records(stream_name_, batch);
-    std::vector<std::string_view> parts = {body};
-    aws::Answer answer =
-        co_await client_.perform_json(url_, kPutRecords, std::move(parts), deadline);
+    aws::Answer answer = co_await client_.perform_json(url_, kPutRecords, body, deadline);
     co_return classify(std::move(answer), batch);
   }
 
   Awaitable<Result<void>> check(Deadline deadline) override {
     const std::string body = put_nothing(stream_name_);
-    std::vector<std::string_view> parts = {body};
-    const aws::Answer answer =
-        co_await client_.perform_json(url_, kPutRecords, std::move(parts), deadline);
+    const aws::Answer answer = co_await client_.perform_json(url_, kPutRecords, body, deadline);
     if (stored_nothing(answer)) co_return Result<void>{};
     co_return as_check(answer.outcome);
   }

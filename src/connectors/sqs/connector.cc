@@ -44,17 +44,15 @@ class SqsConnector final : public Connector {
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
     const std::string body = send_message_batch(queue_, batch);
-    std::vector<std::string_view> parts = {body};
-    aws::Answer answer = co_await client_.perform_json(queue_.endpoint, kSendMessageBatch,
-                                                       std::move(parts), deadline, kJsonVersion);
+    aws::Answer answer = co_await client_.perform_json(queue_.endpoint, kSendMessageBatch, body,
+                                                       deadline, kJsonVersion);
     co_return classify(std::move(answer), batch);
   }
 
   Awaitable<Result<void>> check(Deadline deadline) override {
     const std::string body = send_nothing(queue_);
-    std::vector<std::string_view> parts = {body};
-    const aws::Answer answer = co_await client_.perform_json(
-        queue_.endpoint, kSendMessageBatch, std::move(parts), deadline, kJsonVersion);
+    const aws::Answer answer = co_await client_.perform_json(queue_.endpoint, kSendMessageBatch,
+                                                             body, deadline, kJsonVersion);
     if (sent_nothing(answer)) co_return Result<void>{};
     co_return as_check(answer.outcome);
   }

@@ -35,13 +35,13 @@ Awaitable<Answer> Client::perform(Call call, Deadline deadline) {
 }
 
 Awaitable<Answer> Client::perform_json(std::string url, std::string_view target,
-                                       std::vector<std::string_view> body, Deadline deadline,
+                                       std::string_view body, Deadline deadline,
                                        std::string_view json_version) {
   Call call;
   call.url = std::move(url);
   call.headers = {{"Content-Type", fmt::format("application/x-amz-json-{}", json_version)},
                   {"X-Amz-Target", std::string(target)}};
-  call.body = std::move(body);
+  call.body = {body};
   call.name = target.substr(target.find('.') + 1);
   co_return co_await perform(std::move(call), deadline);
 }

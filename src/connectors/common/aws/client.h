@@ -48,10 +48,10 @@ class Client {
   // One call; a second where keys have ended and can be renewed.
   Awaitable<Answer> perform(Call call, Deadline deadline);
 
-  // A call of the services that speak JSON: `target` is what X-Amz-Target names, "X_1.DoIt".
-  Awaitable<Answer> perform_json(std::string url, std::string_view target,
-                                 std::vector<std::string_view> body, Deadline deadline,
-                                 std::string_view json_version = "1.1");
+  // A call of the services that speak JSON: `target` is what X-Amz-Target names, "X_1.DoIt". It and
+  // `body` stay until the call has ended.
+  Awaitable<Answer> perform_json(std::string url, std::string_view target, std::string_view body,
+                                 Deadline deadline, std::string_view json_version = "1.1");
 
  private:
   Awaitable<Answer> perform_as(Keys keys, const Call& call, Deadline deadline);
