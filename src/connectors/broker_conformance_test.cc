@@ -149,7 +149,9 @@ TEST_P(BrokerConformance, KeepsItsDeadlineAndShowsNoSecret) {
   ASSERT_NE(outcome.exchange, nullptr);
   const Exchange& exchange = *outcome.exchange;
   EXPECT_FALSE(exchange.answered);
+  EXPECT_NE(exchange.request_headers.find("127.0.0.1:"), std::string::npos);
   EXPECT_EQ(exchange.request_body, R"({"id":1})");
+  EXPECT_EQ(exchange.response_body, reason_of(outcome.decision));
   for (const std::string& shown :
        {exchange.request_headers, exchange.request_body, exchange.response_headers,
         exchange.response_body, std::string(reason_of(outcome.decision))}) {

@@ -9,9 +9,9 @@
 #include "connectors/amqp/schema.h"
 #include "connectors/amqp/session.h"
 #include "connectors/common/auth.h"
+#include "connectors/common/broker_exchange.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/settings.h"
-#include "connectors/exchange.h"
 
 namespace sluice::connectors::amqp {
 namespace {
@@ -20,16 +20,17 @@ constexpr BatchLimits kLimits{.records_max = 3000, .bytes_max = 5 * kMiB, .linge
 
 class AmqpConnector final : public Connector {
  public:
-  AmqpConnector(Config config, Session::Place place, const ConnectorContext& context)
-      : config_(std::move(config)), place_(std::move(place)), http_(context.http) {}
+  AmqpConnector(Config config, egress::StreamTarget target, const ConnectorContext& context)
+      : config_(std::move(config)), target_(std::move(target)), http_(context.http) {}
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
-    auto exchange = std::make_shared<Exchange>();
-    show(batch, *exchange);
     SendOutcome outcome = co_await deliver(batch, deadline);
-    exchange->answered = outcome.answered;
-    exchange->response_body = reason_of(outcome.decision);
-    outcome.exchange = std::move(exchange);
+    outcome.exchange = broker_exchange(batch,
+                                       {{"url", config_.url.shown},
+                                        {"vhost", config_.vhost},
+                                        {"exchange", config_.exchange},
+                                        {"routing_key", config_.routing_key.text()}},
+                                       outcome);
     co_return outcome;
   }
 
@@ -49,7 +50,7 @@ class AmqpConnector final : public Connector {
     if (session_ != nullptr && !session_->usable()) session_.reset();
     if (session_ == nullptr) {
       std::variant<std::unique_ptr<Session>, SendOutcome> made =
-          co_await Session::open(config_, place_, http_, deadline);
+          co_await Session::open(config_, target_, http_, deadline);
       if (auto* none = std::get_if<SendOutcome>(&made)) co_return std::move(*none);
       session_ = std::get<std::unique_ptr<Session>>(std::move(made));
     }
@@ -64,18 +65,8 @@ class AmqpConnector final : public Connector {
     co_return outcome;
   }
 
-  void show(const RecordBatch& batch, Exchange& exchange) const {
-    show_header(exchange.request_headers, "url", config_.url.shown);
-    show_header(exchange.request_headers, "vhost", config_.vhost);
-    show_header(exchange.request_headers, "exchange", config_.exchange);
-    show_header(exchange.request_headers, "routing_key", config_.routing_key.text());
-    std::vector<std::string_view> parts;
-    for (const RecordRun& run : batch.runs) parts.push_back(run.joined());
-    exchange.request_body = shown_body(parts);
-  }
-
   const Config config_;
-  const Session::Place place_;
+  const egress::StreamTarget target_;
   egress::HttpClient& http_;
   std::unique_ptr<Session> session_;  // begun with the first batch
 };
@@ -87,8 +78,9 @@ std::unique_ptr<Connector> create(const Destination& destination, const Connecto
   if (!config.has_value()) return make_unusable(config.error());
   Result<AuthSettings> auth = read_auth(destination.settings);
   if (!auth.has_value()) return make_unusable(auth.error());
-  Session::Place place{destination.organisation, context.http.make_tls(std::move(auth->tls))};
-  return std::make_unique<AmqpConnector>(*std::move(config), std::move(place), context);
+  egress::StreamTarget target{destination.organisation, config->url.host, config->url.port,
+                              config->url.secure, context.http.make_tls(std::move(auth->tls))};
+  return std::make_unique<AmqpConnector>(*std::move(config), std::move(target), context);
 }
 
 }  // namespace

@@ -26,10 +26,9 @@ SendOutcome Session::broken(const Error& error, std::uint32_t confirmed) const {
 }
 
 Awaitable<std::variant<std::unique_ptr<Session>, SendOutcome>> Session::open(
-    const Config& config, Place place, egress::HttpClient& http, Deadline deadline) {
+    const Config& config, egress::StreamTarget target, egress::HttpClient& http,
+    Deadline deadline) {
   std::unique_ptr<Session> session(new Session(config));
-  egress::StreamTarget target{place.organisation, config.url.host, config.url.port,
-                              config.url.secure, place.tls};
   Fault fault = Fault::Destination;
   Result<std::unique_ptr<egress::ByteStream>> made =
       co_await http.connect(std::move(target), deadline, &fault);

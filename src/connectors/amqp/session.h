@@ -18,13 +18,10 @@ namespace sluice::connectors::amqp {
 // Threads: the loop's. One call at a time.
 class Session {
  public:
-  struct Place {
-    OrganisationId organisation;
-    std::shared_ptr<egress::TlsContext> tls;  // null: the server's
-  };
   // Or why there is none. `config` and `http` outlive the session.
   static Awaitable<std::variant<std::unique_ptr<Session>, SendOutcome>> open(
-      const Config& config, Place place, egress::HttpClient& http, Deadline deadline);
+      const Config& config, egress::StreamTarget target, egress::HttpClient& http,
+      Deadline deadline);
 
   // Whether the broker has not ended it meanwhile, and nothing is in doubt.
   bool usable();

@@ -4,12 +4,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/units.h"
 #include "connectors/common/auth.h"
+#include "connectors/common/broker_exchange.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/kind_word.h"
 #include "connectors/common/message_key.h"
 #include "connectors/common/settings.h"
-#include "connectors/exchange.h"
 #include "connectors/kafka/config.h"
 #include "connectors/kafka/outcome.h"
 #include "connectors/kafka/schema.h"
@@ -46,8 +47,6 @@ class KafkaConnector final : public Connector {
         clock_(context.clock) {}
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
-    auto exchange = std::make_shared<Exchange>();
-    show(batch, *exchange);
     if (const Result<void> ready = open(); !ready.has_value()) {
       co_return failed(ready.error(), Fault::Us, "Kafka client");
     }
@@ -62,9 +61,8 @@ class KafkaConnector final : public Connector {
     if (producer_->spent()) producer_.reset();
     SendOutcome outcome =
         classify(sent, alone, batch.records, config_.topic, config_.cluster.password);
-    exchange->answered = outcome.answered;
-    exchange->response_body = reason_of(outcome.decision);
-    outcome.exchange = std::move(exchange);
+    outcome.exchange = broker_exchange(
+        batch, {{"brokers", config_.cluster.brokers}, {"topic", config_.topic}}, outcome);
     co_return outcome;
   }
 
@@ -86,14 +84,6 @@ class KafkaConnector final : public Connector {
     if (!made.has_value()) return made.error();
     producer_ = *std::move(made);
     return {};
-  }
-
-  void show(const RecordBatch& batch, Exchange& exchange) const {
-    show_header(exchange.request_headers, "brokers", config_.cluster.brokers);
-    show_header(exchange.request_headers, "topic", config_.topic);
-    std::vector<std::string_view> parts;
-    for (const RecordRun& run : batch.runs) parts.push_back(run.joined());
-    exchange.request_body = shown_body(parts);
   }
 
   const Config config_;

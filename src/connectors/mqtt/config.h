@@ -12,7 +12,7 @@ namespace sluice::connectors::mqtt {
 struct Config {
   BrokerUrl url;
   RecordTemplate topic;
-  Login login;  // without the client id
+  Login login;  // its client id is not of the credentials
 };
 
 // `credentials` has passed the schema. InvalidArgument: "destination.credentials.x: ...".

@@ -7,9 +7,9 @@
 
 #include "base/units.h"
 #include "connectors/common/auth.h"
+#include "connectors/common/broker_exchange.h"
 #include "connectors/common/failure.h"
 #include "connectors/common/settings.h"
-#include "connectors/exchange.h"
 #include "connectors/mqtt/config.h"
 #include "connectors/mqtt/schema.h"
 #include "connectors/mqtt/session.h"
@@ -28,17 +28,14 @@ std::string new_client_id(StreamId stream) {
 
 class MqttConnector final : public Connector {
  public:
-  MqttConnector(Config config, Session::Place place, const ConnectorContext& context)
-      : config_(std::move(config)), place_(std::move(place)), http_(context.http) {}
+  MqttConnector(Config config, egress::StreamTarget target, const ConnectorContext& context)
+      : config_(std::move(config)), target_(std::move(target)), http_(context.http) {}
 
   Awaitable<SendOutcome> send(const RecordBatch& batch, Deadline deadline) override {
-    auto exchange = std::make_shared<Exchange>();
-    show(batch, *exchange);
     SendOutcome outcome = co_await open(deadline);
     if (session_ != nullptr) outcome = co_await session_->publish(batch, deadline);
-    exchange->answered = outcome.answered;
-    exchange->response_body = reason_of(outcome.decision);
-    outcome.exchange = std::move(exchange);
+    outcome.exchange = broker_exchange(
+        batch, {{"url", config_.url.shown}, {"topic", config_.topic.text()}}, outcome);
     co_return outcome;
   }
 
@@ -54,23 +51,15 @@ class MqttConnector final : public Connector {
     if (session_ != nullptr && !session_->usable()) session_.reset();
     if (session_ == nullptr) {
       std::variant<std::unique_ptr<Session>, SendOutcome> made =
-          co_await Session::open(config_, place_, http_, deadline);
+          co_await Session::open(config_, target_, http_, deadline);
       if (auto* none = std::get_if<SendOutcome>(&made)) co_return std::move(*none);
       session_ = std::get<std::unique_ptr<Session>>(std::move(made));
     }
     co_return SendOutcome{Delivered{}, 200, true};
   }
 
-  void show(const RecordBatch& batch, Exchange& exchange) const {
-    show_header(exchange.request_headers, "url", config_.url.shown);
-    show_header(exchange.request_headers, "topic", config_.topic.text());
-    std::vector<std::string_view> parts;
-    for (const RecordRun& run : batch.runs) parts.push_back(run.joined());
-    exchange.request_body = shown_body(parts);
-  }
-
   const Config config_;
-  const Session::Place place_;
+  const egress::StreamTarget target_;
   egress::HttpClient& http_;
   std::unique_ptr<Session> session_;  // begun with the first batch
 };
@@ -82,9 +71,10 @@ std::unique_ptr<Connector> create(const Destination& destination, const Connecto
   if (!config.has_value()) return make_unusable(config.error());
   Result<AuthSettings> auth = read_auth(destination.settings);
   if (!auth.has_value()) return make_unusable(auth.error());
-  Session::Place place{destination.organisation, context.http.make_tls(std::move(auth->tls)),
-                       new_client_id(destination.stream)};
-  return std::make_unique<MqttConnector>(*std::move(config), std::move(place), context);
+  config->login.client_id = new_client_id(destination.stream);
+  egress::StreamTarget target{destination.organisation, config->url.host, config->url.port,
+                              config->url.secure, context.http.make_tls(std::move(auth->tls))};
+  return std::make_unique<MqttConnector>(*std::move(config), std::move(target), context);
 }
 
 }  // namespace

@@ -22,24 +22,21 @@ SendOutcome Session::broken(const Error& error, std::uint32_t confirmed) const {
 }
 
 Awaitable<std::variant<std::unique_ptr<Session>, SendOutcome>> Session::open(
-    const Config& config, Place place, egress::HttpClient& http, Deadline deadline) {
+    const Config& config, egress::StreamTarget target, egress::HttpClient& http,
+    Deadline deadline) {
   std::unique_ptr<Session> session(new Session(config));
-  egress::StreamTarget target{place.organisation, config.url.host, config.url.port,
-                              config.url.secure, place.tls};
   Fault fault = Fault::Destination;
   Result<std::unique_ptr<egress::ByteStream>> made =
       co_await http.connect(std::move(target), deadline, &fault);
   if (!made.has_value()) co_return failed(made.error(), fault, config.url.shown);
   session->stream_ = *std::move(made);
-  std::optional<SendOutcome> failure = co_await session->log_in(place.client_id, deadline);
+  std::optional<SendOutcome> failure = co_await session->log_in(deadline);
   if (failure) co_return *std::move(failure);
   co_return std::move(session);
 }
 
-Awaitable<std::optional<SendOutcome>> Session::log_in(const std::string& client_id,
-                                                      Deadline deadline) {
-  Login login = config_.login;
-  login.client_id = client_id;
+Awaitable<std::optional<SendOutcome>> Session::log_in(Deadline deadline) {
+  const Login& login = config_.login;
   std::string out = connect(login);
   while (true) {
     const Result<std::string> got = co_await exchange(std::move(out), deadline);

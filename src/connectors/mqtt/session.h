@@ -18,14 +18,10 @@ namespace sluice::connectors::mqtt {
 // Threads: the loop's. One call at a time.
 class Session {
  public:
-  struct Place {
-    OrganisationId organisation;
-    std::shared_ptr<egress::TlsContext> tls;  // null: the server's
-    std::string client_id;
-  };
   // Or why there is none. `config` and `http` outlive the session.
   static Awaitable<std::variant<std::unique_ptr<Session>, SendOutcome>> open(
-      const Config& config, Place place, egress::HttpClient& http, Deadline deadline);
+      const Config& config, egress::StreamTarget target, egress::HttpClient& http,
+      Deadline deadline);
 
   // Whether the broker has not ended it meanwhile, and nothing is in doubt.
   bool usable();
@@ -46,7 +42,7 @@ class Session {
 
   explicit Session(const Config& config) : config_(config), reader_(config.login.version) {}
 
-  Awaitable<std::optional<SendOutcome>> log_in(const std::string& client_id, Deadline deadline);
+  Awaitable<std::optional<SendOutcome>> log_in(Deadline deadline);
   // Adds what may be sent now; what the broker would not take is a refusal of its own.
   std::string next(const std::vector<Publication>& messages, Progress& progress) const;
   void take(std::string_view bytes, Progress& progress);
