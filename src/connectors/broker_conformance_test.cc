@@ -25,13 +25,9 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 using egress::testing::Peer;
 using egress::testing::TestServer;
+using testing::as;
 
 constexpr std::string_view kSecret = "s3cret-of-the-stream";
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 // The example of the type's schema, without TLS, turned to `address`.
 json credentials_for(const ConnectorDescriptor& type, const std::string& address) {

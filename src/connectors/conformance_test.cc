@@ -28,13 +28,9 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 using egress::testing::Peer;
 using egress::testing::TestServer;
+using testing::as;
 
 constexpr std::string_view kSecret = "s3cret-of-the-stream";
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 bool has_field(const json& schema, std::string_view key) {
   for (const json& field : schema.at("fields")) {

@@ -11,13 +11,9 @@ namespace sluice::connectors::amqp {
 namespace {
 
 using nlohmann::json;
+using testing::as;
 using testing::TestChunk;
 using namespace std::literals;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 // ---- settings
 

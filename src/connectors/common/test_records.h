@@ -1,10 +1,11 @@
 #pragma once
-// For tests: chunks that own what their views point into, and batches of them.
+// For tests: chunks that own what their views point into, batches of them, and what became of one.
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "connectors/connector.h"
@@ -61,6 +62,12 @@ inline RecordBatch batch_of(std::vector<RecordRun> runs) {
   }
   batch.runs = std::move(runs);
   return batch;
+}
+
+// Null: the decision is another.
+template <class Expected>
+const Expected* as(const SendOutcome& outcome) {
+  return std::get_if<Expected>(&outcome.decision);
 }
 
 }  // namespace sluice::connectors::testing

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/test_records.h"
 #include "connectors/connector.h"
 #include "connectors/kafka/config.h"
 #include "connectors/kafka/outcome.h"
@@ -14,11 +15,7 @@ using nlohmann::json;
 using sluice::kafka::Meaning;
 using sluice::kafka::Sent;
 using sluice::kafka::WireFault;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
+using testing::as;
 
 std::string fault_of(json more) {
   json credentials = {{"brokers", "a.example:9092"}, {"topic", "t"}};

@@ -11,15 +11,11 @@ namespace sluice::connectors::keenio {
 namespace {
 
 using nlohmann::json;
+using testing::as;
 using testing::batch_of;
 using testing::TestChunk;
 
 constexpr std::int64_t kTime = 1'795'303'082'007;  // 2026-11-21T23:18:02.007Z
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 // ---- request
 

@@ -20,13 +20,9 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 using egress::testing::Peer;
 using egress::testing::TestServer;
+using testing::as;
 using testing::batch_of;
 using testing::TestChunk;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 // ---- settings
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/test_records.h"
 #include "connectors/connector.h"
 #include "connectors/mqtt/config.h"
 #include "connectors/mqtt/outcome.h"
@@ -12,11 +13,7 @@ namespace {
 
 using nlohmann::json;
 using namespace std::literals;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
+using testing::as;
 
 std::string fault_of(json more) {
   json credentials = {{"url", "mqtt://a.example"}};

@@ -20,16 +20,12 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 using egress::testing::Peer;
 using egress::testing::TestServer;
+using testing::as;
 using testing::batch_of;
 using testing::TestChunk;
 
 constexpr WallTime kStored{1'795'336'623'456};  // 2026-11-22T08:37:03.456Z
 constexpr std::uint32_t kStored_s = kStored.ms / 1000;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 json credentials_with(const json& more) {
   json credentials = {{"region", "eu-west-1"},

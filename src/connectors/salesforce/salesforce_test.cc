@@ -11,13 +11,9 @@ namespace sluice::connectors::salesforce {
 namespace {
 
 using nlohmann::json;
+using testing::as;
 using testing::batch_of;
 using testing::TestChunk;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 constexpr const char* kEvent =
     R"({"id":4611686018427387905,"timestamp":"2026-11-21 08:38:02","alert":1,)"

@@ -10,13 +10,9 @@ namespace sluice::connectors::sqs {
 namespace {
 
 using nlohmann::json;
+using testing::as;
 using testing::batch_of;
 using testing::TestChunk;
-
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
 
 const Queue kPlain{.url = "https://sqs.eu-west-1.amazonaws.com/1/q",
                    .endpoint = "https://sqs.eu-west-1.amazonaws.com/",

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "connectors/common/test_records.h"
 #include "connectors/connector.h"
 #include "connectors/webhook/config.h"
 #include "connectors/webhook/outcome.h"
@@ -21,49 +22,13 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 using egress::testing::Peer;
 using egress::testing::TestServer;
-
-// A chunk that owns what its views point into.
-class TestChunk {
- public:
-  TestChunk(Offset first, const std::vector<std::string>& records, Kind kind = Kind::Event)
-      : columns_(records.size()) {
-    for (const std::string& record : records) {
-      starts_.push_back(static_cast<std::uint32_t>(joined_.size()));
-      joined_ += record + ",";
-    }
-    starts_.push_back(static_cast<std::uint32_t>(joined_.size()));
-    joined_.pop_back();
-    auto chunk = std::make_shared<recordlog::Chunk>();
-    chunk->kind = kind;
-    chunk->first = first;
-    chunk->joined = joined_;
-    chunk->starts = starts_;
-    chunk->columns = columns_;
-    chunk_ = chunk;
-  }
-  RecordRun run(std::uint32_t begin, std::uint32_t end) const { return {chunk_, begin, end}; }
-
- private:
-  std::string joined_;
-  std::vector<std::uint32_t> starts_;
-  std::vector<RecordColumns> columns_;
-  std::shared_ptr<const recordlog::Chunk> chunk_;
-};
+using testing::as;
+using testing::TestChunk;
 
 RecordBatch batch_of(std::vector<RecordRun> runs) {
-  RecordBatch batch;
-  batch.stream = StreamId{7};
-  batch.organisation = OrganisationId{399921};
-  batch.webhook_id = "7-1-100-104";
-  batch.first = Offset{100};
-  batch.last = Offset{104};
+  RecordBatch batch = testing::batch_of(std::move(runs));
   batch.previous = Offset{98};
   batch.attempt = 3;
-  for (const RecordRun& run : runs) {
-    batch.records += run.count();
-    batch.bytes += run.joined().size();
-  }
-  batch.runs = std::move(runs);
   return batch;
 }
 
@@ -309,11 +274,6 @@ TEST(WebhookRequest, DoesNotCopyRecords) {
 
 // ---- outcomes
 
-template <class Expected>
-const Expected* as(const SendOutcome& outcome) {
-  return std::get_if<Expected>(&outcome.decision);
-}
-
 egress::HttpResponse answer(int status, std::string body = "") {
   egress::HttpResponse response;
   response.status = status;
@@ -417,10 +377,10 @@ TEST(WebhookShown, HoldsNoSecretOfTheStreams) {
   EXPECT_EQ(exchange.request_body, R"([{"a":1},{"b":2}])");
   EXPECT_EQ(exchange.request_headers,
             "Content-Type: application/json\n"
-            "webhook-id: 7-1-100-104\n"
+            "webhook-id: 7-1-100-101\n"
             "webhook-timestamp: 1700000000\n"
             "X-Sluice-Stream: 7\n"
-            "X-Sluice-Offsets: 100-104\n"
+            "X-Sluice-Offsets: 100-101\n"
             "X-Sluice-Previous: 98\n"
             "X-Sluice-Attempt: 3\n"
             "X-Sluice-Hops: node-a:1\n"
@@ -498,7 +458,7 @@ TEST_F(WebhookConnectorTest, DeliversABatch) {
   EXPECT_EQ(outcome.exchange->request_body, R"([{"a":1},{"b":2}])");
   const std::lock_guard lock(mutex);
   EXPECT_EQ(seen.body, R"([{"a":1},{"b":2}])");
-  EXPECT_NE(seen.head.find("webhook-id: 7-1-100-104\r\n"), std::string::npos) << seen.head;
+  EXPECT_NE(seen.head.find("webhook-id: 7-1-100-101\r\n"), std::string::npos) << seen.head;
 }
 
 TEST_F(WebhookConnectorTest, ReportsTheReceiversTrouble) {
@@ -514,7 +474,7 @@ TEST_F(WebhookConnectorTest, ReportsTheReceiversTrouble) {
   EXPECT_EQ(late.fault, Fault::Destination);
   ASSERT_NE(late.exchange, nullptr);
   EXPECT_FALSE(late.exchange->answered);
-  EXPECT_NE(late.exchange->request_headers.find("webhook-id: 7-1-100-104\n"), std::string::npos);
+  EXPECT_NE(late.exchange->request_headers.find("webhook-id: 7-1-100-101\n"), std::string::npos);
   EXPECT_TRUE(as<Gone>(send(*create(url(gone)), batch_)));
   const SendOutcome refused = send(*create({{"url", "http://10.1.2.3/"}}), batch_);
   ASSERT_TRUE(as<Misconfigured>(refused));
