@@ -13,6 +13,7 @@
 #include "api/stream_fields.h"
 #include "api/stream_json.h"
 #include "base/logging.h"
+#include "catalog/under_way.h"
 
 namespace sluice::api {
 namespace {
@@ -223,25 +224,9 @@ Handlers::Answer Handlers::redrive_dead_letters(Request request) {
   if (snapshot->dead_letters == 0 && !offsets) {
     co_return json_response(202, {{"id", nullptr}, {"dead_letters", 0}});
   }
-  // The catalog's row comes first: it keeps another redrive from setting its own marks.
-  auto create = [this, &offsets, stream = found.stream.id]() -> Result<Replay> {
-    Result<Replay> replay =
-        with_.replays.create({.stream = stream, .of_dead_letters = true}, with_.clock.now());
-    if (!replay) return replay;
-    const auto marked = with_.dead_letters.mark(stream, offsets);
-    if (!marked || marked->count == 0) {
-      replay->state = ReplayState::Cancelled;
-      const Result<void> ended = with_.replays.update(*replay);
-      if (!ended) return ended.error();
-      if (!marked) return marked.error();
-      return replay;
-    }
-    replay->from = marked->first;
-    replay->to = next(marked->last);
-    replay->total = marked->count;
-    const Result<void> ranged = with_.replays.update(*replay);
-    if (!ranged) return ranged.error();
-    return replay;
+  auto create = [this, &offsets, stream = found.stream.id] {
+    return catalog::create_redrive(with_.replays, with_.dead_letters, stream, offsets,
+                                   with_.clock.now());
   };
   const Result<Replay> created = co_await with_.catalog_pool.run(std::move(create));
   if (!created && created.error().code == ErrorCode::NotFound) {

@@ -35,6 +35,20 @@ void hold_all(connectors::BatchLimits& limits) {
   limits.held_bytes_max.reset();
 }
 
+StreamSetup set_up(const catalog::Replay& replay, const catalog::Stream& stream,
+                   const FindConnector& find_connector,
+                   const connectors::ConnectorContext& context) {
+  catalog::Stream as = stream;
+  if (replay.of_dead_letters || !replay.filters.empty()) {
+    as.filters = replay.of_dead_letters ? "[]" : replay.filters;
+    as.filter_revision = 0;
+  }
+  StreamSetup setup = set_up(as, find_connector, context);
+  be_patient(setup.settings.delivery);
+  if (replay.of_dead_letters) hold_all(setup.settings.limits);
+  return setup;
+}
+
 Actions judge_replay(StreamMachine& machine, const connectors::RecordBatch& batch,
                      connectors::SendOutcome outcome, SteadyTime now,
                      std::vector<Offset>* settled) {

@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "catalog/under_way.h"
 #include "dispatch/parked_letters.h"
 #include "dispatch/replay_policy.h"
+#include "dispatch/stream_row.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -30,36 +32,21 @@ ReplayRunner::ReplayRunner(catalog::Replay replay, OrganisationId organisation,
 
 StreamSetup ReplayRunner::set_up_as(const catalog::Stream& stream,
                                     const connectors::ConnectorContext& context) const {
-  catalog::Stream as = stream;
-  {
-    const MutexLock lock(mutex_);
-    if (of_dead_letters_ || !row_.filters.empty()) {
-      as.filters = of_dead_letters_ ? "[]" : row_.filters;
-      as.filter_revision = 0;
-    }
-  }
-  StreamSetup setup = set_up(as, shared_->find_connector, context);
-  be_patient(setup.settings.delivery);
-  if (of_dead_letters_) hold_all(setup.settings.limits);
-  return setup;
+  const MutexLock lock(mutex_);
+  return set_up(row_, stream, shared_->find_connector, context);
 }
 
 void ReplayRunner::begin(const catalog::Stream& stream, const connectors::ConnectorContext& context,
                          filters::Evaluator& evaluator) {
-  Offset from;
-  Offset to;
+  StreamMachine::Start start;
   {
     const MutexLock lock(mutex_);
-    from = row_.from;
-    to = row_.to;
+    start = start_of(row_);
   }
   StreamMachine::Options options;
   options.evaluator = &evaluator;
   options.created = stream.created;
-  options.replay = StreamMachine::Options::Replay{replay_, to};
-  StreamMachine::Start start;
-  start.cursor = from;
-  start.end = to;
+  options.replay = StreamMachine::Options::Replay{replay_, start.end};
   std::optional<KindSet> kinds;
   if (!of_dead_letters_) kinds = kinds_of(stream.type);
   make_machine(set_up_as(stream, context), kinds, std::move(options), std::move(start));
@@ -184,7 +171,7 @@ void ReplayRunner::conclude(ReplayState state) {
   write_end();
 }
 
-// First the catalog: without it the replay would begin anew, from the start if the journal forgot.
+// The journal forgets it last: without the catalog the replay would begin anew.
 void ReplayRunner::write_end() {
   catalog::Replay row;
   {
@@ -192,32 +179,25 @@ void ReplayRunner::write_end() {
     row = row_;
   }
   shared_->catalog_writes.add();
-  shared_->catalog_pool.post(
-      [self = self<ReplayRunner>(), row = std::move(row), settled = settled_] {
-        Shared& shared = *self->shared_;
-        Result<void> result;
-        if (!settled.empty()) {
-          const auto removed = shared.dead_letters.remove(self->id_, settled);
-          if (!removed) result = removed.error();
-        }
-        if (result) result = shared.replays.update(row);
-        if (result && row.of_dead_letters) result = shared.dead_letters.unmark(self->id_);
-        if (result) result = shared.dead_letters.forget(catalog::replay_key(row.id));
-        boost::asio::post(self->loop_, [self, result = std::move(result)] {
-          for (auto& waiter : std::exchange(self->end_waiters_, {})) waiter(result);
-          if (result) {
-            self->forget({});
-            return self->over_();
-          }
-          logging::warn("the end of a replay cannot be written to the catalog",
-                        {{"replay", self->replay_.value()}, {"error", result.error().message}});
-          self->end_timer_.expires_after(kTryAgainAfter);
-          self->end_timer_.async_wait([self](const boost::system::error_code& error) {
-            if (!error) self->write_end();
-          });
-        });
-        shared.catalog_writes.done();
+  shared_->catalog_pool.post([self = self<ReplayRunner>(), row = std::move(row),
+                              settled = settled_] {
+    Shared& shared = *self->shared_;
+    Result<void> result = catalog::end_replay(shared.replays, shared.dead_letters, row, settled);
+    boost::asio::post(self->loop_, [self, result = std::move(result)] {
+      for (auto& waiter : std::exchange(self->end_waiters_, {})) waiter(result);
+      if (result) {
+        self->forget({});
+        return self->over_();
+      }
+      logging::warn("the end of a replay cannot be written to the catalog",
+                    {{"replay", self->replay_.value()}, {"error", result.error().message}});
+      self->end_timer_.expires_after(kTryAgainAfter);
+      self->end_timer_.async_wait([self](const boost::system::error_code& error) {
+        if (!error) self->write_end();
       });
+    });
+    shared.catalog_writes.done();
+  });
 }
 
 void ReplayRunner::remove() {

@@ -14,8 +14,6 @@ namespace {
 using catalog::StreamStatus;
 using std::chrono::milliseconds;
 
-// What an operator waits for may count this much again after a crash.
-constexpr std::chrono::seconds kFailingStep{60};
 // Between catalog writes that nobody waits for, and after one that failed.
 constexpr milliseconds kCatalogInterval{2000};
 
@@ -31,16 +29,11 @@ StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
                            boost::asio::io_context& loop, ReadQueue& reads)
     : MachineRunner(row.id, row.organisation, std::move(shared), loop, reads),
       reads_(reads),
-      catalog_has_{row.status,     row.status_before_pause,
-                   row.last_error, row.remote_status,
-                   row.revision,   row.start,
-                   row.park_to,    row.applied_revision,
-                   row.failing_s},
+      catalog_has_(row_state(row)),
       in_error_(row.status == StreamStatus::Error),
       hand_over_(row.replaced_by ? HandOver::Done : HandOver::None) {
-  if (row.replaced_by) row.status = StreamStatus::Paused;  // whatever was written late
   StreamSnapshot& snapshot = published_.snapshot;
-  snapshot.status = row.status;
+  snapshot.status = start_status(row);
   snapshot.last_error = row.last_error;
   snapshot.remote_status = row.remote_status;
   snapshot.next_offset = row.start;
@@ -60,7 +53,7 @@ StreamRunner::StreamRunner(catalog::Stream row, std::shared_ptr<Shared> shared,
         "and delivers again what is kept from there",
         {{"stream", id_.value()}, {"offset", snapshot.next_offset.value()}});
   }
-  shared_->metrics.streams(row.status).add(1);
+  shared_->metrics.streams(snapshot.status).add(1);
   row_ = std::move(row);
 }
 
@@ -76,20 +69,8 @@ void StreamRunner::begin(const connectors::ConnectorContext& context,
   StreamMachine::Options options;
   options.evaluator = &evaluator;
   options.created = row.created;
-  StreamMachine::Start start{
-      .status = row.status,
-      .before_pause = row.status_before_pause,
-      .last_error = row.last_error,
-      .remote_status = row.remote_status,
-      .revision = row.revision,
-      .failing = std::chrono::seconds(row.failing_s),
-      .new_destination = row.destination_revision > row.applied_revision,
-      .cursor = row.start,
-      .entry = {},
-      .end = shared_->log.end(organisation_),
-      .park_to = row.park_to,
-  };
-  make_machine(std::move(setup), kinds_of(row.type), std::move(options), std::move(start));
+  make_machine(std::move(setup), kinds_of(row.type), std::move(options),
+               start_of(row, shared_->log.end(organisation_)));
   watch_.emplace(AlertWatch::Options{.stream = id_,
                                      .organisation = organisation_,
                                      .created = row.created,
@@ -184,7 +165,7 @@ void StreamRunner::moved() {
 
 std::optional<SteadyTime> StreamRunner::wants_look() const {
   std::optional<SteadyTime> at = watch_->wake_at();
-  const bool outdated = !catalog_busy_ && catalog_state() != catalog_has_;
+  const bool outdated = !catalog_busy_ && state() != catalog_has_;
   if (outdated && (!at || catalog_not_before_ < *at)) at = catalog_not_before_;
   return at;
 }
@@ -351,21 +332,8 @@ StreamSnapshot StreamRunner::snapshot() const {
 
 // ---- The catalog: told late, never waited for by a delivery ------------------------------------
 
-StreamRunner::CatalogState StreamRunner::catalog_state() const {
-  const auto failing = machine_->failing_for(now()) / kFailingStep * kFailingStep;
-  return {machine_->kept_status(),
-          machine_->before_pause(),
-          machine_->kept_error(),
-          machine_->remote_status(),
-          machine_->revision(),
-          machine_->start(),
-          machine_->park_to(),
-          machine_->settings_revision(),
-          static_cast<std::uint32_t>(failing.count())};
-}
-
 void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
-  const CatalogState state = catalog_state();
+  const RowState state = this->state();
   if (!catalog_busy_ && state == catalog_has_) {
     done({});
     return;
@@ -381,12 +349,12 @@ void StreamRunner::write_catalog_if_due() {
   if (catalog_busy_) return;
   const bool status_changed = machine_->kept_status() != catalog_has_.status;
   if (now() < catalog_not_before_ && !(status_changed && !catalog_failing_)) return;
-  if (catalog_state() != catalog_has_) write_catalog();
+  if (state() != catalog_has_) write_catalog();
 }
 
 void StreamRunner::write_catalog() {
   catalog_busy_ = true;
-  catalog_writes_ = catalog_state();
+  catalog_writes_ = state();
   catalog_waiters_served_ = catalog_waiters_.size();
   shared_->catalog_writes.add();
   shared_->catalog_pool.post([self = self<StreamRunner>(), state = catalog_writes_] {
@@ -394,15 +362,7 @@ void StreamRunner::write_catalog() {
     catalog::Stream row;
     row.id = self->id_;
     row.organisation = self->organisation_;
-    row.status = state.status;
-    row.status_before_pause = state.before_pause;
-    row.last_error = state.last_error;
-    row.remote_status = state.remote_status;
-    row.revision = state.revision;
-    row.start = state.start;
-    row.park_to = state.park_to;
-    row.applied_revision = state.applied_revision;
-    row.failing_s = state.failing_s;
+    put(state, row);
     Result<void> result = shared.catalog.update_stream(row, shared.clock.now());
     boost::asio::post(self->loop_,
                       [self, result = std::move(result)] { self->catalog_written(result); });

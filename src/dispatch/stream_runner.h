@@ -11,6 +11,7 @@
 #include "dispatch/alert_watch.h"
 #include "dispatch/machine_runner.h"
 #include "dispatch/replay_runner.h"
+#include "dispatch/stream_row.h"
 
 namespace sluice::dispatch {
 
@@ -51,20 +52,6 @@ class StreamRunner final : public MachineRunner {
   StreamSnapshot snapshot() const;  // threads: any
 
  private:
-  // What the catalog keeps of the machine's state.
-  struct CatalogState {
-    catalog::StreamStatus status = catalog::StreamStatus::Running;
-    catalog::StreamStatus before_pause = catalog::StreamStatus::Running;
-    std::string last_error;
-    std::optional<int> remote_status;
-    std::uint32_t revision = 1;
-    Offset start;
-    std::optional<Offset> park_to;
-    std::uint32_t applied_revision = 0;
-    std::uint32_t failing_s = 0;
-    friend bool operator==(const CatalogState&, const CatalogState&) = default;
-  };
-
   void moved() override;
   std::optional<SteadyTime> wants_look() const override;
   void log_error() const;
@@ -72,7 +59,7 @@ class StreamRunner final : public MachineRunner {
   void steer_replay();
   std::shared_ptr<ReplayRunner> replay() const;
 
-  CatalogState catalog_state() const;
+  RowState state() const { return row_state(*machine_, now()); }
   void write_catalog_if_due();
   void write_catalog();
   void catalog_written(const Result<void>& result);
@@ -82,8 +69,8 @@ class StreamRunner final : public MachineRunner {
   std::optional<AlertWatch> watch_;      // from begin() on
   std::uint32_t settings_revision_ = 0;  // of the newest row seen
 
-  CatalogState catalog_has_;
-  CatalogState catalog_writes_;  // while catalog_busy_
+  RowState catalog_has_;
+  RowState catalog_writes_;  // while catalog_busy_
   bool catalog_busy_ = false;
   bool catalog_failing_ = false;
   SteadyTime catalog_not_before_;  // of the next write that nobody waits for

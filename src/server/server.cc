@@ -25,6 +25,7 @@
 #include "catalog/reserve_vfs.h"
 #include "catalog/secret_box.h"
 #include "catalog/secrets.h"
+#include "catalog/under_way.h"
 #include "connectors/common/aws/credentials.h"
 #include "connectors/connector.h"
 #include "connectors/inspector/store.h"
@@ -226,19 +227,10 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
     connector_contexts.push_back({*http_clients.back(), clock, data_directory->installation(),
                                   &inspector, issuer.get(), &aws});
   }
-  auto streams = catalog->all_streams();
-  if (!streams) return streams.error();
+  const auto found = catalog::find_under_way(*catalog, *replays, *dead_letters);
+  if (!found) return found.error();
   std::vector<StreamId> ids;
-  for (const catalog::Stream& stream : *streams) ids.push_back(stream.id);
-  const auto running = replays->running();
-  if (!running) return running.error();
-  std::unordered_map<StreamId, catalog::Replay> replay_of;
-  std::vector<StreamId> keys = ids;
-  for (const catalog::Replay& replay : *running) {
-    keys.push_back(catalog::replay_key(replay.id));
-    replay_of.emplace(replay.stream, replay);
-  }
-  if (auto kept = dead_letters->keep_only(keys); !kept) return kept.error();
+  for (const catalog::Stream& stream : found->streams) ids.push_back(stream.id);
   attempts = catalog::open_attempts(
       {.path = attempts_path(settings.data_dir),
        .queue_bytes_max = settings.attempts_queue_bytes_max,
@@ -260,9 +252,10 @@ Result<void> Server::Graph::open_delivery(const Settings& settings) {
   if (!opened) return opened.error();
   dispatch = std::move(*opened);
 
-  for (const catalog::Stream& stream : *streams) {
-    const auto replay = replay_of.find(stream.id);
-    dispatch->add(stream, replay == replay_of.end() ? std::nullopt : std::optional(replay->second));
+  for (const catalog::Stream& stream : found->streams) {
+    const auto replay = found->replays.find(stream.id);
+    dispatch->add(stream,
+                  replay == found->replays.end() ? std::nullopt : std::optional(replay->second));
   }
   log->set_lowest_cursors([this] { return lowest_cursors(*catalog, *dispatch); });
   return {};
