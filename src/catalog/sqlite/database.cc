@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -12,6 +13,7 @@ namespace sluice::catalog {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5'000;
+constexpr int kRewriteBytes = 64 << 10;
 
 // SQLite's messages name tables and columns, never values.
 Error error_of(sqlite3* connection, int code) {
@@ -144,6 +146,27 @@ Result<Statement> Database::prepare(std::string_view sql) {
 Result<void> Database::execute(const std::string& sql) {
   const int code = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return error_of(connection_.get(), code);
+  return {};
+}
+
+Result<void> Database::write_log_again() {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log == nullptr || log->pMethods == nullptr) return {};
+  const auto failed = [](int code) {
+    return Error{(code & 0xff) == SQLITE_FULL ? ErrorCode::ResourceExhausted : ErrorCode::Io,
+                 fmt::format("catalog: {}", sqlite3_errstr(code))};
+  };
+  sqlite3_int64 size = 0;
+  int code = log->pMethods->xFileSize(log, &size);
+  std::string bytes(kRewriteBytes, '\0');
+  for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size; at += kRewriteBytes) {
+    const int count = static_cast<int>(std::min<sqlite3_int64>(size - at, kRewriteBytes));
+    code = log->pMethods->xRead(log, bytes.data(), count, at);
+    if (code == SQLITE_OK) code = log->pMethods->xWrite(log, bytes.data(), count, at);
+  }
+  if (code == SQLITE_OK) code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) return failed(code);
   return {};
 }
 

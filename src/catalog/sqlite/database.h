@@ -71,6 +71,9 @@ class Database {
   Result<Statement> prepare(std::string_view sql);
   // Runs all statements of `sql`, ignoring rows.
   Result<void> execute(const std::string& sql);
+  // Writes the bytes of the write-ahead log, if there is one, to it once more, and syncs it. To be
+  // called within a Transaction.
+  Result<void> write_log_again();
   // The one integer that `sql` asks for.
   Result<std::int64_t> integer(std::string_view sql);
 

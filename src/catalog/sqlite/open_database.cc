@@ -23,6 +23,15 @@ Result<void> use_wal(Database& database) {
   }
 }
 
+// The process before may have died of a failed sync: then its last commit, which it called failed,
+// is seen from here on, but lies in the page cache alone, where Linux calls it clean. A later sync
+// would not write it, and with it a power cut would take all that was committed behind it.
+Result<void> make_durable(Database& database) {
+  Result<Transaction> transaction = Transaction::begin(database);
+  if (!transaction) return transaction.error();
+  return database.write_log_again();
+}
+
 Result<void> migrate(Database& database) {
   Result<Transaction> transaction = Transaction::begin(database);  // nobody migrates beside us
   if (!transaction) return transaction.error();
@@ -76,6 +85,8 @@ Result<Database> open_and_migrate(const std::string& path) {
   const Result<void> configured =
       database->execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
   if (!configured) return configured.error();
+  const Result<void> durable = make_durable(*database);
+  if (!durable) return durable.error();
   const Result<void> sound = check_pages(*database);
   if (!sound) return sound.error();
   const Result<void> migrated = migrate(*database);
