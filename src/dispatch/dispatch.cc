@@ -87,12 +87,7 @@ class DispatchImpl final : public Dispatch, private recordlog::AppendObserver {
     }
     asio::post(loop->loop(), [=] {
       loop->begin(runner);
-      if (!replay) return;
-      const auto begun = runner->replay(stream, *replay, loop->context(), loop->evaluator());
-      if (!begun) {
-        logging::error("a replay cannot go on",
-                       {{"replay", replay->id.value()}, {"reason", begun.error().message}});
-      }
+      if (replay) runner->go_on_with(stream, *replay, loop->context(), loop->evaluator());
     });
   }
 

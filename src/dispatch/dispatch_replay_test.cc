@@ -93,6 +93,30 @@ TEST_F(DispatchReplayTest, GoesOnAfterARestart) {
   EXPECT_EQ(row(id).sent, 500u);
 }
 
+// The crash came after the catalog knew that the stream is disabled, and before it knew that so the
+// replay has ended: it would stand in the way of every other.
+TEST_F(DispatchReplayTest, IsCancelledAfterARestartWhereTheStreamIsDisabled) {
+  catalog::Stream stream = make_stream(1, 1, 10);
+  stream.status = StreamStatus::Disabled;
+  catalog_.put(stream);
+  store(1, 50);
+  const Replay under_way = *replays_.create({.stream = StreamId{1}, .to = Offset{50}}, {});
+  start();
+  ASSERT_TRUE(ends(under_way.id, ReplayState::Cancelled));
+  EXPECT_EQ(replayed(under_way.id).size(), 0u);
+}
+
+TEST_F(DispatchReplayTest, IsCancelledAfterARestartWhereTheStreamWasReplaced) {
+  catalog::Stream stream = make_stream(1, 1, 10);
+  stream.replaced_by = StreamId{2};
+  catalog_.put(stream);
+  store(1, 50);
+  const Replay under_way = *replays_.create({.stream = StreamId{1}, .to = Offset{50}}, {});
+  start();
+  ASSERT_TRUE(ends(under_way.id, ReplayState::Cancelled));
+  EXPECT_EQ(world().count("1"), 0u);
+}
+
 TEST_F(DispatchReplayTest, WaitsForItsStreamAndFailsForItsOwn) {
   make_stream(1, 1, 10, R"({"retry": {"initial_ms": 10, "max_ms": 20}, "error_after_s": 1})");
   start();

@@ -191,6 +191,23 @@ Result<void> StreamRunner::replay(const catalog::Stream& stream, catalog::Replay
   if (stream.settings_revision < settings_revision_) {
     return Error{ErrorCode::Conflict, "the stream was changed at the same moment: try again"};
   }
+  begin_replay(stream, std::move(replay), context, evaluator);
+  steer_replay();
+  return {};
+}
+
+void StreamRunner::go_on_with(const catalog::Stream& stream, catalog::Replay replay,
+                              const connectors::ConnectorContext& context,
+                              filters::Evaluator& evaluator) {
+  if (removed_) return;
+  const auto runner = begin_replay(stream, std::move(replay), context, evaluator);
+  if (hand_over_ == HandOver::Done) return runner->cancel([](auto) {});
+  steer_replay();
+}
+
+std::shared_ptr<ReplayRunner> StreamRunner::begin_replay(
+    const catalog::Stream& stream, catalog::Replay replay,
+    const connectors::ConnectorContext& context, filters::Evaluator& evaluator) {
   auto over = [weak = std::weak_ptr(self<StreamRunner>())] {
     const auto self = weak.lock();
     if (!self) return;
@@ -204,8 +221,7 @@ Result<void> StreamRunner::replay(const catalog::Stream& stream, catalog::Replay
     replay_ = runner;
   }
   runner->begin(stream, context, evaluator);
-  steer_replay();
-  return {};
+  return runner;
 }
 
 void StreamRunner::cancel_replay(ReplayId replay, std::function<void(Result<void>)> done) {

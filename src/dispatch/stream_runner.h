@@ -37,6 +37,9 @@ class StreamRunner final : public MachineRunner {
   // As Dispatch::replay().
   Result<void> replay(const catalog::Stream& stream, catalog::Replay replay,
                       const connectors::ConnectorContext& context, filters::Evaluator& evaluator);
+  // What a former process began goes on or, where it must not any more, is cancelled.
+  void go_on_with(const catalog::Stream& stream, catalog::Replay replay,
+                  const connectors::ConnectorContext& context, filters::Evaluator& evaluator);
   // As Dispatch::cancel_replay().
   void cancel_replay(ReplayId replay, std::function<void(Result<void>)> done);
   std::optional<ReplayProgress> replay_progress() const;  // threads: any
@@ -56,6 +59,9 @@ class StreamRunner final : public MachineRunner {
   std::optional<SteadyTime> wants_look() const override;
   void log_error() const;
   void publish();
+  std::shared_ptr<ReplayRunner> begin_replay(const catalog::Stream& stream, catalog::Replay replay,
+                                             const connectors::ConnectorContext& context,
+                                             filters::Evaluator& evaluator);
   void steer_replay();
   std::shared_ptr<ReplayRunner> replay() const;
 
