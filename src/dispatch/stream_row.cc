@@ -41,7 +41,6 @@ void put(const RowState& state, catalog::Stream& row) {
   row.failing_s = state.failing_s;
 }
 
-// One that was replaced stands still: something else may have been written late.
 catalog::StreamStatus start_status(const catalog::Stream& row) {
   return row.replaced_by ? catalog::StreamStatus::Paused : row.status;
 }
@@ -58,7 +57,7 @@ StreamMachine::Start start_of(const catalog::Stream& row, Offset end) {
       .cursor = row.start,
       .entry = {},
       .end = end,
-      .park_to = row.park_to,
+      .park_to = row.replaced_by ? std::nullopt : row.park_to,
   };
 }
 

@@ -29,7 +29,7 @@ RowState row_state(const catalog::Stream& row);
 RowState row_state(const StreamMachine& machine, SteadyTime now);
 void put(const RowState& state, catalog::Stream& row);
 
-// What the stream starts in, whatever its row says.
+// One that was replaced stands still, whatever was written late.
 catalog::StreamStatus start_status(const catalog::Stream& row);
 // But for what the journal and the dead letters say. `end`: of the log.
 StreamMachine::Start start_of(const catalog::Stream& row, Offset end);
