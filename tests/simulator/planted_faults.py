@@ -124,6 +124,45 @@ FAULTS = [
           "    settled->push_back(offset);\n"),
     Fault("a run's requests have a batch's ids", "dispatch/stream_run.cc",
           "  describe(records);\n", "  records.last = head_->records.last;\n  describe(records);\n"),
+    Fault("a stop forgets where a stream stands", "dispatch/stream_journal.cc",
+          "unsaved_batches_ < kUnsavedBatchesMax && !ending()) return;",
+          "unsaved_batches_ < kUnsavedBatchesMax) return;"),
+    Fault("a stop forgets what is settled ahead", "dispatch/stream_machine.cc",
+          "  if (stopping_ && !head_busy()) keep_ahead();\n", ""),
+    Fault("the catalog is not synced", "catalog/sqlite/open_database.cc",
+          '"PRAGMA synchronous = FULL;', '"PRAGMA synchronous = OFF;'),
+    Fault("what a killed process could not sync is built upon", "catalog/sqlite/open_database.cc",
+          "  return database.write_log_again();\n", "  return {};\n"),
+    Fault("a hand-over takes two transactions", "catalog/sqlite/catalog.cc",
+          "  if (auto closed = close_former(stream, now); !closed) return closed.error();\n",
+          "  if (auto closed = close_former(stream, now); !closed) return closed.error();\n"
+          '  if (auto half = database_.execute("COMMIT; BEGIN IMMEDIATE"); !half) '
+          "return half.error();\n"),
+    Fault("settings are answered for before they are stored", "catalog/sqlite/catalog.cc",
+          "  if (!changed) return changed;\n  const Result<void> committed = transaction->commit();\n"
+          "  if (!committed) return committed.error();\n",
+          "  if (!changed) return changed;\n  (void)transaction->commit().has_value();\n"),
+    Fault("a stream is deleted although the disk failed", "catalog/sqlite/catalog.cc",
+          "  const Result<void> done = query->bind(sql_id(id)).bind(sql_id(organisation)).run();\n"
+          "  if (!done) return done.error();\n  if (database_.changes() == 0)",
+          "  const Result<void> done = query->bind(sql_id(id)).bind(sql_id(organisation)).run();\n"
+          "  if (done && database_.changes() == 0)"),
+    Fault("a stream that was replaced goes on", "dispatch/stream_row.cc",
+          "row.replaced_by ? catalog::StreamStatus::Paused : row.status", "row.status"),
+    Fault("a stream that was replaced goes on parking", "dispatch/stream_row.cc",
+          "row.replaced_by ? std::nullopt : row.park_to", "row.park_to"),
+    Fault("a restart forgets what is to be parked", "dispatch/stream_row.cc",
+          "row.replaced_by ? std::nullopt : row.park_to", "std::nullopt"),
+    Fault("dead letters outlive their stream", "catalog/under_way.cc",
+          "  if (auto kept = letters.keep_only(keys); !kept) return kept.error();\n", ""),
+    Fault("a start forgets where a replay stands", "catalog/under_way.cc",
+          "    keys.push_back(replay_key(replay.id));\n", ""),
+    Fault("a redrive's range is not stored", "catalog/under_way.cc",
+          "  const Result<void> ranged = replays.update(*replay);\n"
+          "  if (!ranged) return ranged.error();\n", ""),
+    Fault("a replay has ended although the disk failed", "catalog/under_way.cc",
+          "  if (auto updated = replays.update(replay); !updated) return updated;\n",
+          "  (void)replays.update(replay).has_value();\n"),
 ]
 
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "dispatch/replay_policy.h"
@@ -20,8 +19,6 @@ KindSet choose_kinds(World& world) {
   return {world.one_in(2) ? Kind::Usage : Kind::Event};
 }
 
-constexpr std::uint32_t kFansOut = 1u << 23;
-
 std::string body_of(const connectors::RecordBatch& batch, std::uint32_t render_revision) {
   std::string body = fmt::format("{}:", render_revision);
   for (const connectors::RecordRun& run : batch.runs) body.append(run.joined()) += ',';
@@ -30,8 +27,8 @@ std::string body_of(const connectors::RecordBatch& batch, std::uint32_t render_r
 
 }  // namespace
 
-Stream::Stream(World& world, StreamId id, std::size_t ledger)
-    : world_(world), id_(id), ledger_(ledger), kinds_(choose_kinds(world)), destination_(world) {
+Stream::Stream(World& world, std::size_t ledger, std::string name)
+    : world_(world), ledger_(ledger), kinds_(choose_kinds(world)), destination_(world) {
   Settings first;
   choose_limits(first);
   first.delivery.initial = Milliseconds(10 + world.below(3000));
@@ -44,66 +41,8 @@ Stream::Stream(World& world, StreamId id, std::size_t ledger)
   if (world.one_in(6)) first.delivery.halt_on_rejected = true;
   if (world.one_in(5)) first.delivery.max_age = std::chrono::seconds(20 + world.below(200));
   settings_[0] = first;
-}
-
-std::unique_ptr<Stream> Stream::replay_of(const Stream& stream, ReplayId id) {
-  World& world = stream.world_;
-  const std::uint64_t cursor = stream.machine_->cursor().value();
-  if (stream.is_replay() || cursor == 0) return nullptr;
-  const std::uint64_t from = world.below(cursor);
-  auto replay = std::make_unique<Stream>(world, stream.id_, stream.ledger_);
-  replay->range_ = Range{id, Offset{from}, Offset{from + 1 + world.below(cursor - from)}};
-  replay->kinds_ = stream.kinds_;
-  replay->destination_ = stream.destination_;
-  Settings settings = stream.applied();
-  dispatch::be_patient(settings.delivery);
-  settings.destination_revision = 0;
-  replay->settings_ = {{0, settings}};
-  replay->state_.start = replay->range_->from;
-  replay->begin();
-  replay->expect_anew(replay->range_->from);
-  replay->missing_.erase(replay->missing_.lower_bound(replay->range_->to), replay->missing_.end());
-  return replay;
-}
-
-void Stream::close() {
-  if (is_replay() || closing_ || machine_->park_to() ||
-      machine_->kept_status() == StreamStatus::Disabled) {
-    return;
-  }
-  closing_ = true;
-  const Offset cursor = machine_->cursor();
-  take(machine_->close(now()), cursor);
-}
-
-// What the catalog's one transaction does: the other is closed, the new one stands at its cursor.
-std::unique_ptr<Stream> Stream::successor(StreamId id) {
-  if (!closing_ || !machine_->closed()) return nullptr;
-  require(sending_.empty() && !parking_, "it hands over what is still on its way");
-  const Offset cursor = machine_->cursor();
-  if (world_.one_in(3)) {  // it does not come about
-    closing_ = false;
-    take(machine_->reopen(now()), cursor);
-    return nullptr;
-  }
-  require(missing_.empty() || *missing_.begin() >= cursor, "it hands over what it never delivered");
-  const auto doubt = machine_->in_doubt();
-  for (const std::set<Offset>* arrived : {&unheard_, &heard_}) {
-    for (auto it = arrived->lower_bound(cursor); it != arrived->end(); ++it) {
-      require(doubt && doubt->first <= *it && *it <= doubt->second,
-              "what may have arrived is not in doubt");
-    }
-  }
-  auto next = std::make_unique<Stream>(world_, id, ledger_);
-  next->kinds_ = kinds_;
-  next->destination_ = destination_;
-  next->settings_ = {{0, settings_.rbegin()->second}};
-  next->settings_[0].destination_revision = 0;
-  next->state_.start = cursor;
-  next->settings_changed_ = settings_changed_;
-  next->begin();
-  next->expect_anew(cursor);
-  return next;
+  row_.organisation = organisation();
+  row_.name = std::move(name);
 }
 
 void Stream::require(bool holds, std::string_view promise) const {
@@ -124,60 +63,83 @@ void Stream::choose_limits(Settings& settings) {
   if (world_.one_in(3)) settings.limits.held_bytes_max = world_.below(5000);
 }
 
-dispatch::StreamMachine::Settings Stream::machine_settings(std::uint32_t revision) const {
-  const Settings& settings = settings_.at(revision);
-  const auto compiled =
-      filters::Filter::compile(nlohmann::json::parse(settings.want.json()), kinds_);
-  return {.delivery = settings.delivery,
-          .limits = settings.limits,
-          .filter = std::get<std::shared_ptr<const filters::Filter>>(compiled),
-          .filter_revision = settings.filter_revision,
-          .render_revision = settings.render_revision +
-                             (settings.delivery.parallel > 1 ? kFansOut : 0),  // as set_up()
-          .settings_revision = revision,
-          .unusable = ""};
+Want Stream::choose_want() {
+  Want want{{}, world_.one_in(2)};
+  for (std::uint64_t i = world_.below(4); i > 0; --i) {
+    want.endpoints.push_back(static_cast<std::int64_t>(world_.below(6)));
+  }
+  return want;
+}
+
+// What the API may change.
+void Stream::change(Settings& settings) {
+  switch (world_.below(5)) {
+    case 0: settings.want = choose_want(); break;
+    case 1: choose_limits(settings); break;
+    case 2: settings.delivery.initial = Milliseconds(10 + world_.below(3000)); break;
+    case 3: ++(world_.one_in(2) ? settings.target : settings.secret); break;
+    case 4:
+      settings.delivery.parallel =
+          static_cast<std::uint32_t>(world_.one_in(2) ? 1 : 2 + world_.below(7));
+      break;
+  }
+}
+
+// A replay takes its stream's as they are now.
+dispatch::StreamMachine::Settings Stream::set_up() {
+  if (parent_ != nullptr) {
+    const Settings& settings = parent_->settings_.rbegin()->second;
+    settings_[settings.revision] = as_replayed(settings);
+  }
+  dispatch::StreamSetup setup =
+      replay_ ? dispatch::set_up(*replay_, row(), &find_simulated, no_context())
+              : dispatch::set_up(row(), &find_simulated, no_context());
+  require(setup.settings.unusable.empty(), setup.settings.unusable);
+  return std::move(setup.settings);
+}
+
+Settings Stream::as_replayed(Settings settings) const {
+  dispatch::be_patient(settings.delivery);
+  if (redrive_) dispatch::hold_all(settings.limits);
+  if (redrive_ || !replay_->filters.empty()) settings.want = Want::of(replay_->filters);
+  return settings;
 }
 
 // ---- A process's life --------------------------------------------------------------------------
 
 void Stream::begin() {
-  const auto& [revision, settings] = *settings_.rbegin();
+  const std::uint32_t revision = row().settings_revision;
   if (!redrive_) reader_ = world_.log->reader(organisation(), kinds_);
   find_letters();
   const auto parked = world_.parked_states.find(journal_key());
   const bool has_parked = parked != world_.parked_states.end();
-  told_end_ = range_ ? range_->to : world_.log->end(organisation());
+  told_end_ = replay_ ? replay_->to : world_.log->end(organisation());
   dispatch::StreamMachine::Options options{
       .stream = id_,
       .organisation = organisation(),
-      .settings = machine_settings(revision),
+      .settings = set_up(),
       .evaluator = &world_.evaluator,
       .chance = [this] { return static_cast<double>(world_.below(2001)) / 1000 - 1; },
       .wall = [this] { return world_.clock.now(); },
       .pace = [this](SteadyTime at) { return at + Milliseconds(20 * world_.below(3)); },
-      .created = {}};
-  if (range_) options.replay = {range_->id, range_->to};
-  machine_.emplace(std::move(options),
-                   dispatch::StreamMachine::Start{
-                       .status = state_.status,
-                       .before_pause = state_.before_pause,
-                       .last_error = state_.last_error,
-                       .remote_status = state_.remote_status,
-                       .revision = state_.revision,
-                       .failing = state_.failing,
-                       .new_destination = settings.destination_revision > state_.applied_revision,
-                       .cursor = state_.start,
-                       .entry = dispatch::further(
-                           world_.journal->recovered(journal_key()),
-                           has_parked ? std::optional(parked->second.entry) : std::nullopt),
-                       .ahead = has_parked ? parked->second.ahead : dispatch::SettledAhead{},
-                       .end = told_end_,
-                       .park_to = state_.park_to});
+      .created = row().created};
+  if (replay_) options.replay = {replay_->id, replay_->to};
+  auto start = replay_ ? dispatch::start_of(*replay_) : dispatch::start_of(row_, told_end_);
+  start.entry = dispatch::further(world_.journal->recovered(journal_key()),
+                                  has_parked ? std::optional(parked->second.entry) : std::nullopt);
+  if (has_parked) start.ahead = parked->second.ahead;
+  machine_.emplace(std::move(options), std::move(start));
   heard_revision_ = revision;
+  perhaps_deleted_ = perhaps_replayed_ = false;
   const Offset cursor = machine_->cursor();
   require(cursor >= confirmed_, "the cursor went back past a confirmed batch");
+  const bool parks = !replay_ && row_.park_to > cursor && !row_.replaced_by;
+  require(!parks || machine_->park_to() == row_.park_to, "it forgets what it was to park");
   recovered_ = settled_in_this_life_ = cursor;
-  if (std::exchange(seen_revision_, revision) != revision) expect_anew(cursor);
+  give_up_old();
+  const auto former = std::exchange(seen_revision_, revision);
+  if (former && former != revision) settings_changed_ = true;
+  if (!replay_ || former != revision) expect_anew(cursor);
   take(machine_->begin(now()), cursor);
 }
 
@@ -187,8 +149,10 @@ void Stream::end() {
   }
   sending_.clear();
   heard_.clear();
+  kept_.clear();
   if (parking_ && world_.one_in(2)) (void)store_letters().has_value();
   if (redrive_) redrive_->settled.clear();
+  if (replay_) replay_->state = catalog::ReplayState::Running;
   parking_.reset();
   closing_ = false;
   unheard_.clear();
@@ -196,6 +160,49 @@ void Stream::end() {
   reader_.reset();
   writing_.clear();
   written_.clear();
+}
+
+void Stream::stop() {
+  if (is_over()) return;
+  const Offset cursor = machine_->cursor();
+  take(machine_->stop(now()), cursor);
+}
+
+bool Stream::wind_up() {
+  if (is_over()) return false;
+  if (!writing_.empty()) {
+    write_journal();
+  } else if (!written_.empty()) {
+    hear_of_journal();
+  } else if (parking_) {
+    hear_of_parking(true);
+  } else if (redrive_ && !redrive_->settled.empty()) {
+    remove_redriven();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void Stream::abandon() {
+  if (is_over()) return;
+  const Offset cursor = machine_->cursor();
+  take(machine_->abandon(now()), cursor);
+  for (const Sending& sending : std::exchange(sending_, {})) {
+    if (world_.one_in(2)) receive(sending);
+    judge(*sending.batch, {connectors::RetryLater{"broken off", {}, 0}, 500, false, Fault::Us},
+          cursor);
+  }
+}
+
+void Stream::end_stopped() {
+  if (is_over()) return end();
+  require(machine_->stopped(), "it does not stop");
+  // Where it already stood as it began may lie in the page cache alone.
+  if (machine_->cursor() > recovered_) confirmed_ = std::max(confirmed_, machine_->cursor());
+  std::set<Offset> settled = std::move(heard_);
+  end();
+  kept_ = std::move(settled);
 }
 
 void Stream::take(dispatch::Actions actions, Offset floor) {
@@ -229,10 +236,12 @@ void Stream::take(dispatch::Actions actions, Offset floor) {
 
 // Under other filters: what lies before `floor` was passed over under those before.
 void Stream::expect_anew(Offset floor) {
+  if (redrive_) return;  // the letters that are marked, whatever the filters
   missing_.clear();
   if (machine_->kept_status() == StreamStatus::Disabled) return;
   const Offset from = std::max(floor, machine_->start());
   for (auto it = ledger().by_offset.lower_bound(from); it != ledger().by_offset.end(); ++it) {
+    if (replay_ && it->first >= replay_->to) break;
     const Record& record = ledger().records[it->second];
     if (record.acknowledged && wanted(record) && !is_settled(it->first)) {
       missing_.insert(it->first);
@@ -260,7 +269,7 @@ void Stream::read() {
   if (!from) return;
   const Offset cursor = machine_->cursor();
   const auto read =
-      redrive_ ? dispatch::read_marked(*world_.letters, id_, organisation(), *from, range_->to)
+      redrive_ ? dispatch::read_marked(*world_.letters, id_, organisation(), *from, replay_->to)
                : reader_->read(*from);
   take(machine_->read_done(read, now()), cursor);
 }
@@ -397,6 +406,7 @@ void Stream::skip(Offset to, bool park) {
 }
 
 void Stream::pass_time() {
+  if (is_over()) return;
   const Offset cursor = machine_->cursor();
   take(machine_->timer(now()), cursor);
 }
@@ -426,60 +436,23 @@ void Stream::command(Command command) {
   write_catalog();
 }
 
-void Stream::write_catalog() {
-  state_ = {machine_->kept_status(),   machine_->before_pause(),      machine_->kept_error(),
-            machine_->remote_status(), machine_->revision(),          machine_->start(),
-            machine_->park_to(),       machine_->settings_revision(), machine_->failing_for(now())};
-}
-
-void Stream::change_settings() {
-  if (is_replay()) return;
-  const std::uint32_t revision = settings_.rbegin()->first + 1;
-  Settings settings = settings_.rbegin()->second;
-  settings_changed_ = true;
-  switch (world_.below(5)) {
-    case 0: {
-      settings.want = {{}, world_.one_in(2)};
-      for (std::uint64_t i = world_.below(4); i > 0; --i) {
-        settings.want.endpoints.push_back(static_cast<std::int64_t>(world_.below(6)));
-      }
-      ++settings.filter_revision;
-      break;
-    }
-    case 1:
-      choose_limits(settings);
-      ++settings.render_revision;
-      break;
-    case 2: settings.delivery.initial = Milliseconds(10 + world_.below(3000)); break;
-    case 3:
-      if (world_.one_in(2)) ++settings.render_revision;  // else a secret
-      settings.destination_revision = revision;
-      break;
-    case 4:
-      settings.delivery.parallel =
-          static_cast<std::uint32_t>(world_.one_in(2) ? 1 : 2 + world_.below(7));
-      break;
-  }
-  settings_[revision] = settings;
-}
-
 void Stream::hear_of_change() {
-  const auto& [revision, settings] = *settings_.rbegin();
-  if (revision == heard_revision_) return;
-  const bool new_destination = settings.destination_revision > heard_revision_;
-  heard_revision_ = revision;
+  const catalog::Stream& row = this->row();
+  if (row.settings_revision == heard_revision_) return;
+  const bool new_destination = row.destination_revision > heard_revision_;
+  heard_revision_ = row.settings_revision;
+  settings_changed_ = true;
   const Offset cursor = machine_->cursor();
-  take(machine_->change(machine_settings(revision), new_destination, now()), cursor);
+  take(machine_->change(set_up(), new_destination, now()), cursor);
 }
 
 // ---- The end -----------------------------------------------------------------------------------
 
 bool Stream::settle_down() {
+  if (is_over()) return false;
   if (closing_) {
-    closing_ = false;
-    const Offset cursor = machine_->cursor();
-    take(machine_->reopen(now()), cursor);
-  } else if (heard_revision_ != settings_.rbegin()->first) {
+    reopen();
+  } else if (heard_revision_ != row().settings_revision) {
     hear_of_change();
   } else if (machine_->kept_status() == StreamStatus::Error) {
     const auto blocking = hopeless_.lower_bound(machine_->cursor());
@@ -506,6 +479,8 @@ bool Stream::settle_down() {
   } else if (machine_->wake_at()) {
     if (*machine_->wake_at() > now()) world_.clock.advance_to(*machine_->wake_at());
     pass_time();
+  } else if (!replay_ && dispatch::row_state(*machine_, now()) != dispatch::row_state(row_)) {
+    write_catalog();
   } else {
     return false;
   }
@@ -516,14 +491,15 @@ void Stream::check_end() {
   require(
       missing_.empty(),
       missing_.empty() ? "" : fmt::format("record {} never arrived", missing_.begin()->value()));
-  require(machine_->cursor() == (range_ ? range_->to : world_.log->end(organisation())),
+  require(machine_->cursor() == (replay_ ? replay_->to : world_.log->end(organisation())),
           "it stands still before the end");
   require(machine_->finished() == is_replay(), "a replay does not know its end");
   require(machine_->memory_bytes() == 0, "it holds memory for nothing");
-  require(std::max(recovered_, confirmed_) == machine_->cursor(),
+  require(replay_ || std::max(recovered_, confirmed_) == machine_->cursor(),
           "the journal does not know where it stands");
   check_letters();
-  if (settings_changed_ || was_disabled_) return;
+  // A redrive finds no letter again that arrived before a crash.
+  if (settings_changed_ || was_disabled_ || redrive_) return;
   require(machine_->parked_count() == parked_.size(), "it counted the dead letters wrong");
   // Offsets that were never a record's may count as aged out too.
   require(machine_->losses().aged_out >= aged_out_.size(), "it counted what aged out wrong");

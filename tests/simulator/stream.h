@@ -12,27 +12,72 @@
 #include <vector>
 
 #include "dispatch/stream_machine.h"
+#include "dispatch/stream_row.h"
 #include "simulator/destination.h"
+#include "simulator/settings.h"
 #include "simulator/world.h"
 
 namespace sluice::simulator {
 
 class Stream {
  public:
-  Stream(World& world, StreamId id, std::size_t ledger);
+  // Nobody has created it yet.
+  Stream(World& world, std::size_t ledger, std::string name);
+  // A replay of `parent`, which outlives it; still to begin.
+  Stream(Stream& parent, const catalog::Replay& row);
 
-  // Some of what lies behind `stream`. Null: nothing does.
-  static std::unique_ptr<Stream> replay_of(const Stream& stream, ReplayId id);
+  // Some of what lies behind `stream`. Null: nothing does, or the disk fails.
+  static std::unique_ptr<Stream> replay_of(Stream& stream);
   // Some of its dead letters, or all. Null: it has none, or the disk fails.
-  static std::unique_ptr<Stream> redrive_of(const Stream& stream, ReplayId id);
+  static std::unique_ptr<Stream> redrive_of(Stream& stream);
 
   OrganisationId organisation() const { return ledger().id; }
-  bool is_replay() const { return range_.has_value(); }
-  bool is_finished() const { return !redrive_ && machine_->finished(); }
+  bool is_replay() const { return replay_.has_value(); }
   StreamId id() const { return id_; }
+  ReplayId replay_id() const { return replay_->id; }
+  const std::string& name() const { return row_.name; }
 
-  void begin();  // a process
-  void end();    // of it; a request under way may have arrived
+  // ---- The catalog -----------------------------------------------------------------------------
+
+  // It begins, unless the disk fails: then the next process may find it.
+  bool create();
+  // As a process that starts finds it.
+  void meet(const catalog::Stream& row);
+  void meet(const catalog::Replay& row);
+  void change_settings();
+  void write_catalog();
+  // False: it goes on, as far as is known.
+  bool erase();
+  void forget_in_journal();
+  // The disk failed at it in this life.
+  bool perhaps_deleted() const { return perhaps_deleted_; }
+  bool perhaps_replayed() const { return perhaps_replayed_; }
+  bool perhaps_ended() const { return perhaps_ended_; }
+  // Another is to take its place; successor() when it can, or null; then replaced() or reopen().
+  void close();
+  std::unique_ptr<Stream> successor(std::string name);
+  void replaced(StreamId by);
+  void reopen();
+  std::optional<StreamId> replaced_by() const { return replaced_by_; }
+  // Begins, does nothing, and ends.
+  void check_closed();
+  // A replay, by command.
+  void cancel() { end_as(catalog::ReplayState::Cancelled); }
+  bool is_over() const { return replay_ && replay_->state != catalog::ReplayState::Running; }
+  // A replay has ended, and the catalog knows: nothing is to happen any more.
+  bool conclude();
+
+  // ---- A process -------------------------------------------------------------------------------
+
+  void begin();
+  void end();  // a request under way may have arrived
+  // By SIGTERM: nothing new begins; what is still under way at last is abandoned.
+  void stop();
+  // The next step of what has to end before the process does; false: nothing is left.
+  bool wind_up();
+  void abandon();
+  // In place of end(), where no disk failed meanwhile: what is settled stays so.
+  void end_stopped();
 
   void stored(Offset offset, const Record& record);
 
@@ -43,18 +88,11 @@ class Stream {
   void answer(bool honest);  // one of the requests under way
   void hear_of_parking(bool honest);
   void remove_redriven();
-  // A redrive has ended, and the dead letters show it: nothing is to happen any more.
-  bool conclude();
   void skip();
   void pass_time();
   void command();
-  void change_settings();
   void hear_of_change();
   void release();
-  void write_catalog();
-  // Another is to take its place; successor() when it can, or null.
-  void close();
-  std::unique_ptr<Stream> successor(StreamId id);
 
   // The next step towards everything having arrived; false: nothing is left to do.
   bool settle_down();
@@ -62,25 +100,6 @@ class Stream {
 
  private:
   using StreamStatus = catalog::StreamStatus;
-  struct Settings {  // what the API may change, under their settings_revision
-    Want want;
-    connectors::BatchLimits limits;
-    dispatch::DeliverySettings delivery;
-    std::uint32_t filter_revision = 0;
-    std::uint32_t render_revision = 0;
-    std::uint32_t destination_revision = 0;
-  };
-  struct State {  // dispatch's half of the row
-    StreamStatus status = StreamStatus::Running;
-    StreamStatus before_pause = StreamStatus::Running;
-    std::string last_error;
-    std::optional<int> remote_status;
-    std::uint32_t revision = 1;
-    Offset start;
-    std::optional<Offset> park_to;
-    std::uint32_t applied_revision = 0;
-    std::chrono::seconds failing{0};
-  };
   struct Writing {
     dispatch::JournalEntry entry;
     bool freeze = false;
@@ -90,25 +109,24 @@ class Stream {
     bool freeze = false;
   };
 
-  struct Range {  // of a replay
-    ReplayId id;
-    Offset from;
-    Offset to;
-  };
-
   struct Redrive {
     std::uint32_t life = 0;       // that began it
     std::vector<Offset> letters;  // marked for it
     std::vector<Offset> settled;  // of these: still to be removed
   };
 
-  StreamId journal_key() const { return range_ ? catalog::replay_key(range_->id) : id_; }
+  StreamId journal_key() const { return replay_ ? catalog::replay_key(replay_->id) : id_; }
   Ledger& ledger() const { return world_.ledgers[ledger_]; }
   const Settings& applied() const { return settings_.at(machine_->settings_revision()); }
   bool wanted(const Record& record) const;
   SteadyTime now() const { return world_.clock.steady(); }
-  dispatch::StreamMachine::Settings machine_settings(std::uint32_t revision) const;
+  const catalog::Stream& row() const { return parent_ != nullptr ? parent_->row_ : row_; }
+  dispatch::StreamMachine::Settings set_up();
+  Settings as_replayed(Settings settings) const;
+  Want choose_want();
   void choose_limits(Settings& settings);
+  void change(Settings& settings);
+  void end_as(catalog::ReplayState state);
   void take(dispatch::Actions actions, Offset floor);
   void expect_anew(Offset floor);
   void command(dispatch::Command command);
@@ -137,6 +155,8 @@ class Stream {
   std::vector<Offset> parking_offsets();
   Result<void> store_letters();
   void note_parked(Offset offset);
+  std::vector<Offset> note_settled();
+  void check_redriven() const;
   void find_letters();
   void check_letters() const;
   void judge(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome,
@@ -144,19 +164,27 @@ class Stream {
   void require(bool holds, std::string_view promise) const;
 
   World& world_;
-  const StreamId id_;
+  StreamId id_;  // 0: it has none yet
   const std::size_t ledger_;
   KindSet kinds_;
-  std::optional<Range> range_;
-  std::optional<Redrive> redrive_;  // which is a replay too
+  Stream* parent_ = nullptr;               // whose replay it is
+  std::optional<catalog::Replay> replay_;  // its row
+  std::optional<Redrive> redrive_;         // which is a replay too
 
+  catalog::Stream row_;                         // as the catalog called it stored; not of a replay
   std::map<std::uint32_t, Settings> settings_;  // the catalog's last one, and those before
-  State state_;                                 // as the catalog has it
+  // What the catalog was to store and may have.
+  std::vector<Settings> tried_settings_;
+  std::vector<dispatch::RowState> tried_states_;
+  bool perhaps_deleted_ = false;
+  bool perhaps_replayed_ = false;
+  bool perhaps_ended_ = false;
+  std::optional<StreamId> replaced_by_;
 
   std::optional<dispatch::StreamMachine> machine_;
   std::unique_ptr<recordlog::Reader> reader_;
-  std::uint32_t heard_revision_ = 0;  // of the newest settings the machine was told
-  std::uint32_t seen_revision_ = 0;   // that it works under
+  std::uint32_t heard_revision_ = 0;            // of the newest settings the machine was told
+  std::optional<std::uint32_t> seen_revision_;  // that it works under
   Offset told_end_;
   std::deque<Writing> writing_;  // on its way to the journal
   std::deque<Written> written_;  // on its way back
@@ -179,6 +207,7 @@ class Stream {
   std::map<std::string, std::string> bodies_;  // by webhook-id
   bool closing_ = false;
   std::set<Offset> heard_;    // settled in this life
+  std::set<Offset> kept_;     // in the one before, which was stopped
   std::set<Offset> unheard_;  // arrived in this life, without the stream hearing so
   bool settings_changed_ = false;
   bool was_disabled_ = false;

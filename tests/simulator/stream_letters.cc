@@ -19,6 +19,7 @@ constexpr std::uint32_t kAll = 1'000'000;
 
 std::vector<Offset> Stream::parking_offsets() {
   std::vector<Offset> offsets;
+  if (parking_->records == nullptr) return offsets;  // only the state is kept
   for (const connectors::RecordRun& run : parking_->records->runs) {
     for (std::uint32_t i = run.begin; i < run.end; ++i) offsets.push_back(check_record(run, i));
   }
@@ -58,7 +59,7 @@ void Stream::hear_of_parking(bool honest) {
     result = Error{ErrorCode::Conflict, "injected: too many"};
   } else {
     result = store_letters();
-    if (result) {
+    if (result && parking_->records != nullptr) {
       settle(*parking_->records, parking_->records->records);
       floor = std::max(floor, parking_->behind.cursor);
     }
@@ -108,44 +109,6 @@ void Stream::check_letters() const {
 
 // ---- Redrive -----------------------------------------------------------------------------------
 
-std::unique_ptr<Stream> Stream::redrive_of(const Stream& stream, ReplayId id) {
-  World& world = stream.world_;
-  const auto page = world.letters->list(stream.id_, Offset{0}, kAll);
-  if (stream.is_replay() || !page) return nullptr;
-  std::optional<std::vector<Offset>> some;
-  if (world.one_in(2)) {
-    some.emplace();
-    for (const catalog::DeadLetter& letter : page->letters) {
-      if (world.one_in(2)) some->push_back(letter.offset);
-    }
-  }
-  const auto marked = world.letters->mark(stream.id_, some);
-  if (!marked || marked->count == 0) return nullptr;
-  auto redrive = std::make_unique<Stream>(world, stream.id_, stream.ledger_);
-  redrive->range_ = Range{id, marked->first, next(marked->last)};
-  redrive->redrive_ = Redrive{.life = world.life, .letters = {}, .settled = {}};
-  for (const catalog::DeadLetter& letter : page->letters) {
-    if (!some || std::find(some->begin(), some->end(), letter.offset) != some->end()) {
-      redrive->redrive_->letters.push_back(letter.offset);
-    }
-  }
-  redrive->require(redrive->redrive_->letters.size() == marked->count, "others were marked");
-  redrive->kinds_ = stream.kinds_;
-  redrive->destination_ = stream.destination_;
-  Settings settings = stream.applied();
-  dispatch::be_patient(settings.delivery);
-  dispatch::hold_all(settings.limits);
-  settings.want = {};
-  settings.filter_revision = 0;
-  settings.destination_revision = 0;
-  redrive->settings_ = {{0, settings}};
-  redrive->state_.start = marked->first;
-  const auto& letters = redrive->redrive_->letters;
-  redrive->missing_ = {letters.begin(), letters.end()};
-  redrive->begin();
-  return redrive;
-}
-
 void Stream::judge(const connectors::RecordBatch& batch, const connectors::SendOutcome& outcome,
                    Offset floor) {
   if (!is_replay()) return take(machine_->sent(batch, outcome, now()), floor);
@@ -156,26 +119,28 @@ void Stream::judge(const connectors::RecordBatch& batch, const connectors::SendO
 
 void Stream::remove_redriven() {
   if (!redrive_ || redrive_->settled.empty()) return;
+  if (world_.letters->remove(id_, note_settled())) redrive_->settled.clear();
+}
+
+std::vector<Offset> Stream::note_settled() {
   for (const Offset offset : redrive_->settled) {
     require(delivered_.contains(offset) || ignored_.contains(offset),
             "a dead letter is thrown away");
     world_.redriven[id_].insert(offset);  // should the disk fail: perhaps
   }
-  if (world_.letters->remove(id_, redrive_->settled)) redrive_->settled.clear();
+  return redrive_->settled;
 }
 
-bool Stream::conclude() {
-  if (!redrive_ || !machine_->finished() || !redrive_->settled.empty()) return false;
-  if (!world_.letters->unmark(id_) || !world_.letters->forget(journal_key())) return false;
-  require(missing_.empty(), "a redrive forgets dead letters");
+void Stream::check_redriven() const {
+  const bool done = replay_->state == catalog::ReplayState::Done;
+  require(!done || missing_.empty(), "a redrive forgets dead letters");
   const auto page = world_.letters->list(id_, Offset{0}, kAll);
   require(page.has_value(), page ? "" : "its dead letters cannot be read: " + page.error().message);
   for (const catalog::DeadLetter& letter : page->letters) {
     // A crash may forget that it arrived.
-    const bool sure = redrive_->life == world_.life && delivered_.contains(letter.offset);
+    const bool sure = done && redrive_->life == world_.life && delivered_.contains(letter.offset);
     require(!sure || parked_.contains(letter.offset), "what arrived is still a dead letter");
   }
-  return true;
 }
 
 }  // namespace sluice::simulator

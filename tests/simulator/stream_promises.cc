@@ -15,12 +15,12 @@ using dispatch::Milliseconds;
 void Stream::check_attempt(const connectors::RecordBatch& batch) {
   require(machine_->kept_status() == StreamStatus::Running, "it sends while it must not");
   require(batch.first >= settled_in_this_life_, "this was delivered already");
-  require(batch.first >= state_.start, "this was dropped already");
+  require(batch.first >= (replay_ ? replay_->from : row_.start), "this was dropped already");
   require(!closing_, "it sends while another takes its place");
-  require(!range_ || (batch.first >= range_->from && batch.last < range_->to),
+  require(!replay_ || (batch.first >= replay_->from && batch.last < replay_->to),
           "a replay leaves its range");
   require(batch.webhook_id == fmt::format("{}{}-{}-{}-{}", id_.value(),
-                                          range_ ? fmt::format("-r{}", range_->id.value()) : "",
+                                          replay_ ? fmt::format("-r{}", replay_->id.value()) : "",
                                           machine_->revision(), batch.first.value(),
                                           batch.last.value()),
           "the id says something else");
@@ -32,6 +32,7 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
       require(last ? offset > *last : offset == batch.first, "records out of order");
       last = offset;
       require(!heard_.contains(offset), "this was settled already");
+      require(!kept_.contains(offset), "a stop forgets what was settled");
       require(!parked_.contains(offset), "a dead letter is sent");
       require(!redrive_ ||
                   std::binary_search(redrive_->letters.begin(), redrive_->letters.end(), offset),
@@ -112,7 +113,7 @@ bool Stream::is_settled(Offset offset) const {
 // To the second: small chunks are read as one, with the time of the first.
 bool Stream::is_too_old(const Record& record) const {
   const auto max_age = applied().delivery.max_age;
-  const std::int64_t age_ms = world_.clock.now().ms - record.stored.ms;
+  const std::int64_t age_ms = world_.clock.now().ms - std::max(record.stored.ms, row().created.ms);
   return max_age && age_ms + 1000 > Milliseconds(*max_age).count();
 }
 

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "base/units.h"
 
@@ -16,25 +14,9 @@ using testing::kForever;
 
 constexpr int kOpenTries = 10;  // the disk fails at the first alone
 
-std::string name_of(std::int64_t endpoint) { return fmt::format("sensor {}", endpoint); }
-
 }  // namespace
 
-std::string Want::json() const {
-  nlohmann::json clauses = nlohmann::json::array();
-  if (endpoints.empty()) return clauses.dump();
-  nlohmann::json value = nlohmann::json::array();
-  for (const std::int64_t endpoint : endpoints) {
-    by_name ? value.push_back(name_of(endpoint)) : value.push_back(endpoint);
-  }
-  clauses.push_back({{"field", by_name ? "endpoint_name" : "endpoint_id"}, {"value", value}});
-  return clauses.dump();
-}
-
-bool Want::passes(const Record& record) const {
-  return endpoints.empty() ||
-         std::find(endpoints.begin(), endpoints.end(), record.endpoint_id) != endpoints.end();
-}
+std::string name_of(std::int64_t endpoint) { return fmt::format("sensor {}", endpoint); }
 
 World::World(std::uint64_t seed, Metrics& metrics_in)
     : random(seed), metrics(metrics_in), disk({.seed = seed}), vfs(disk) {
@@ -47,7 +29,30 @@ World::World(std::uint64_t seed, Metrics& metrics_in)
   if (!disk.create_directories("/data") || !disk.sync_directory("/")) std::abort();
 }
 
-bool World::open() {
+// In the server's order.
+bool World::open() { return open_catalog() && open_log() && open_letters(); }
+
+// SQLite's files are to be there before it opens them.
+bool World::make_file(const std::string& path) {
+  const auto exists = disk.exists(path);
+  return exists && (*exists || disk.open(path, OpenMode::CreateNew));
+}
+
+bool World::open_catalog() {
+  const std::string path = "/data/catalog.db";
+  if (!make_file(path)) return false;
+  auto opened = catalog::open_sqlite(path, secrets_);
+  if (!opened) return false;
+  catalog = *std::move(opened);
+  auto opened_replays = catalog::open_sqlite_replays(path);
+  if (!opened_replays) return false;
+  replays = *std::move(opened_replays);
+  std::vector<catalog::Organisation> organisations;
+  for (const Ledger& ledger : ledgers) organisations.push_back({ledger.id, ""});
+  return catalog->register_organisations(organisations).has_value();
+}
+
+bool World::open_log() {
   auto opened = recordlog::open_local({.directory = "/data/log",
                                        .partitions = partitions,
                                        .segment_bytes = 64 * kKiB,
@@ -60,16 +65,18 @@ bool World::open() {
                               {.compact_bytes = journal_compact_bytes, .own_thread = false});
   if (!read) return false;
   journal = *std::move(read);
-  return open_letters();
+  return true;
 }
 
 bool World::open_letters() {
   const std::string path = "/data/dead-letters.db";
-  const auto exists = disk.exists(path);
-  if (!exists || (!*exists && !disk.open(path, OpenMode::CreateNew))) return false;
+  if (!make_file(path)) return false;
   auto opened = catalog::open_dead_letters(path, {}, metrics);
   if (!opened) return false;
   letters = *std::move(opened);
+  auto found = catalog::find_under_way(*catalog, *replays, *letters);
+  if (!found) return false;
+  under_way = *std::move(found);
   const auto states = letters->states();
   if (!states) return false;
   parked_states.clear();
@@ -101,11 +108,24 @@ void World::begin_life() {
 
 void World::end_life() {
   disk.power_off();
-  log.reset();
-  journal.reset();
-  letters.reset();
+  close();
   one_in(2) ? disk.power_on() : disk.revive();
   crash_armed = false;
+}
+
+void World::stop() {
+  journal->stop();
+  close();
+  heal();
+  if (one_in(2)) disk.power_cut();
+}
+
+void World::close() {
+  journal.reset();
+  log.reset();
+  replays.reset();
+  letters.reset();
+  catalog.reset();
 }
 
 std::vector<std::size_t> World::store(Ledger& ledger) {
@@ -117,7 +137,7 @@ std::vector<std::size_t> World::store(Ledger& ledger) {
   payload->reserve(count);
   for (std::uint64_t i = 0; i < count; ++i) {
     numbers.push_back(ledger.records.size());
-    const auto endpoint = static_cast<std::int64_t>(below(6));
+    const auto endpoint = static_cast<std::int64_t>(below(kEndpoints));
     payload->push_back(fmt::format(R"({{"id":{},"endpoint":{{"id":{},"name":"{}"}},"pad":"{}"}})",
                                    numbers.back(), endpoint, name_of(endpoint),
                                    std::string(below(record_bytes_max), 'x')));

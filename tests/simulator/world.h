@@ -1,6 +1,6 @@
 #pragma once
 // What the simulated streams live in: time, records with the ledger of what the log acknowledged,
-// the disk with log and journal on it.
+// the disk with log, journal, catalog and dead letters on it.
 
 #include <cstdint>
 #include <map>
@@ -14,7 +14,10 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "catalog/catalog.h"
 #include "catalog/dead_letters.h"
+#include "catalog/replays.h"
+#include "catalog/under_way.h"
 #include "dispatch/journal.h"
 #include "dispatch/parked_letters.h"
 #include "filters/filter.h"
@@ -55,13 +58,8 @@ struct Record {
   bool acknowledged = false;
 };
 
-// What a stream's filters let pass, beside the product's own judgement of them.
-struct Want {
-  std::vector<std::int64_t> endpoints;  // empty: all
-  bool by_name = false;                 // asks for endpoint_name, which no column has
-  std::string json() const;
-  bool passes(const Record& record) const;
-};
+inline constexpr std::int64_t kEndpoints = 6;
+std::string name_of(std::int64_t endpoint);
 
 // The records of one organisation, by number; the number is their `id`.
 struct Ledger {
@@ -76,10 +74,12 @@ struct World {
   std::uint64_t below(std::uint64_t n) { return random() % n; }
   bool one_in(std::uint64_t n) { return below(n) == 0; }
 
-  // Opens log and journal; a disk that fails has them tried again after a power cut.
+  // Opens what lies on the disk; one that fails has it tried again after a power cut.
   void begin_life();
   // kill -9 or a power cut.
   void end_life();
+  // Everything is closed; then the power may go.
+  void stop();
   // Some records of one organisation and kind. Returns the numbers if they were acknowledged.
   std::vector<std::size_t> store(Ledger& ledger);
   void arm_fault();
@@ -94,7 +94,10 @@ struct World {
   std::vector<Ledger> ledgers;
   std::unique_ptr<recordlog::LocalLog> log;
   std::unique_ptr<dispatch::Journal> journal;
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Replays> replays;
   std::unique_ptr<catalog::DeadLetters> letters;
+  catalog::UnderWay under_way;                              // as this process found it
   std::map<StreamId, dispatch::ParkedState> parked_states;  // as this process found them
   filters::Evaluator evaluator;
   std::uint32_t life = 0;
@@ -106,7 +109,13 @@ struct World {
 
  private:
   bool open();
+  void close();
+  bool open_catalog();
   bool open_letters();
+  bool open_log();
+  bool make_file(const std::string& path);
+
+  const catalog::SecretBox secrets_{KeyBytes{}};
 };
 
 }  // namespace sluice::simulator
