@@ -124,6 +124,11 @@ FAULTS = [
           "    settled->push_back(offset);\n"),
     Fault("a run's requests have a batch's ids", "dispatch/stream_run.cc",
           "  describe(records);\n", "  records.last = head_->records.last;\n  describe(records);\n"),
+    Fault("what aged out of the log is given up in silence", "dispatch/stream_machine.cc",
+          "  Losses& losses = next_.empty() ? next_.before : next_.inside;\n"
+          "  losses.add({result.aged_out, result.damaged});\n",
+          "  Losses& losses = next_.empty() ? next_.before : next_.inside;\n"
+          "  losses.add({0, result.damaged});\n"),
     Fault("a stop forgets where a stream stands", "dispatch/stream_journal.cc",
           "unsaved_batches_ < kUnsavedBatchesMax && !ending()) return;",
           "unsaved_batches_ < kUnsavedBatchesMax) return;"),

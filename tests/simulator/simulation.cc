@@ -321,7 +321,10 @@ void Simulation::step() {
       if (world_.one_in(3)) stream.change_settings();
       if (world_.one_in(2)) stream.hear_of_change();
       break;
-    case 18: world_.one_in(3) ? stream.release() : stream.write_catalog(); break;
+    case 18:
+      if (world_.one_in(6)) world_.log->run_retention();
+      world_.one_in(3) ? stream.release() : stream.write_catalog();
+      break;
     case 19:
       if (world_.one_in(fault_pace_)) {
         world_.one_in(2) ? world_.arm_fault() : world_.heal();

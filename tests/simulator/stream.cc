@@ -60,7 +60,8 @@ void Stream::choose_limits(Settings& settings) {
   const std::uint64_t records = 1 + world_.below(world_.one_in(3) ? 5 : 60);
   const std::uint64_t bytes = 100 + world_.below(world_.one_in(3) ? 500 : 20'000);
   settings.limits = {static_cast<std::uint32_t>(records), bytes};
-  if (world_.one_in(3)) settings.limits.held_bytes_max = world_.below(5000);
+  // What is not held must not go while it is sent.
+  if (world_.one_in(3) && !world_.retention) settings.limits.held_bytes_max = world_.below(5000);
 }
 
 Want Stream::choose_want() {
@@ -503,7 +504,7 @@ void Stream::check_end() {
   require(machine_->parked_count() == parked_.size(), "it counted the dead letters wrong");
   // Offsets that were never a record's may count as aged out too.
   require(machine_->losses().aged_out >= aged_out_.size(), "it counted what aged out wrong");
-  if (applied().delivery.max_age) return;
+  if (applied().delivery.max_age || world_.retention) return;
   // What a crash had it send again may have been refused then.
   const auto left = [this](const std::set<Offset>& offsets) {
     return static_cast<std::uint64_t>(

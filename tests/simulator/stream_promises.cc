@@ -48,8 +48,8 @@ void Stream::check_attempt(const connectors::RecordBatch& batch) {
     const auto at = settled->lower_bound(machine_->cursor());
     if (at != settled->begin()) before = std::max(before, std::optional(*std::prev(at)));
   }
-  const bool exact =
-      !settings_changed_ && !was_disabled_ && !redrive_ && !applied().delivery.max_age;
+  const bool exact = !settings_changed_ && !was_disabled_ && !redrive_ &&
+                     !applied().delivery.max_age && !world_.retention;
   require(exact ? batch.previous == before : batch.previous < batch.first,
           "wrong X-Sluice-Previous");
 }
@@ -110,11 +110,14 @@ bool Stream::is_settled(Offset offset) const {
          aged_out_.contains(offset);
 }
 
-// To the second: small chunks are read as one, with the time of the first.
+// By its own settings, or by the log's. To the second: small chunks are read as one, with the time
+// of the first.
 bool Stream::is_too_old(const Record& record) const {
-  const auto max_age = applied().delivery.max_age;
-  const std::int64_t age_ms = world_.clock.now().ms - std::max(record.stored.ms, row().created.ms);
-  return max_age && age_ms + 1000 > Milliseconds(*max_age).count();
+  const auto is_older = [this](std::int64_t since_ms, std::optional<std::chrono::seconds> age) {
+    return age && world_.clock.now().ms - since_ms + 1000 > Milliseconds(*age).count();
+  };
+  return is_older(record.stored.ms, world_.retention) ||
+         is_older(std::max(record.stored.ms, row().created.ms), applied().delivery.max_age);
 }
 
 // The cursor passes what is settled, and what is too old.

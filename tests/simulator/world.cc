@@ -25,6 +25,7 @@ World::World(std::uint64_t seed, Metrics& metrics_in)
   partitions = static_cast<std::uint32_t>(1 + below(2));
   record_bytes_max = one_in(4) ? 8000 : 300;  // the large ones fill segments
   journal_compact_bytes = one_in(2) ? 2 * kKiB : 4 * kMiB;
+  if (one_in(4)) retention = std::chrono::seconds(60 + below(300));
   // The server's data directory, which it makes durable by itself.
   if (!disk.create_directories("/data") || !disk.sync_directory("/")) std::abort();
 }
@@ -53,11 +54,12 @@ bool World::open_catalog() {
 }
 
 bool World::open_log() {
-  auto opened = recordlog::open_local({.directory = "/data/log",
-                                       .partitions = partitions,
-                                       .segment_bytes = 64 * kKiB,
-                                       .own_threads = false},
-                                      {disk, clock, metrics});
+  recordlog::LocalSettings settings{.directory = "/data/log",
+                                    .partitions = partitions,
+                                    .segment_bytes = 64 * kKiB,
+                                    .own_threads = false};
+  if (retention) settings.retention_s = retention->count();
+  auto opened = recordlog::open_local(settings, {disk, clock, metrics});
   if (!opened) return false;
   log = *std::move(opened);
   auto read =

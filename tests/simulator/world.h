@@ -2,6 +2,7 @@
 // What the simulated streams live in: time, records with the ledger of what the log acknowledged,
 // the disk with log, journal, catalog and dead letters on it.
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -105,6 +106,7 @@ struct World {
   std::uint64_t record_bytes_max = 0;
   std::uint32_t partitions = 1;
   std::uint64_t journal_compact_bytes = 0;
+  std::optional<std::chrono::seconds> retention;  // none: longer than any run
   std::map<StreamId, std::set<Offset>> redriven;  // dead letters that are none any more
 
  private:
