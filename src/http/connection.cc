@@ -99,6 +99,7 @@ class ClientConnection final : public Connection,
   void find_client();
 
   void receive_first_bytes();
+  void read_behind_head(void (ClientConnection::*then)());
   void reserve_body(std::uint64_t bytes);
   void on_body_memory();
   void receive_body();
@@ -359,14 +360,20 @@ void ClientConnection::receive_first_bytes() {
   const bool begun = filled_ - parsed_ >= kFirstBodyBytesMin || filled_ == buffer_bytes_;
   if (begun || length <= kUnbegunBodyBytesMax) return reserve_body(length);
   if (ask_for_body()) return;
-  transport_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
-                             [self = shared_from_this()](error_code error, std::size_t bytes) {
-                               if (self->body_read_failed(error)) return;
-                               self->loop_.count_received(bytes);
-                               self->filled_ += bytes;
-                               self->deadline_ms_ = self->body_deadline();
-                               self->receive_first_bytes();
-                             });
+  read_behind_head(&ClientConnection::receive_first_bytes);
+}
+
+// More of the body into the header's buffer.
+void ClientConnection::read_behind_head(void (ClientConnection::*then)()) {
+  transport_.async_read_some(
+      asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
+      [self = shared_from_this(), then](error_code error, std::size_t bytes) {
+        if (self->body_read_failed(error)) return;
+        self->loop_.count_received(bytes);
+        self->filled_ += bytes;
+        self->deadline_ms_ = self->body_deadline();
+        (*self.*then)();
+      });
 }
 
 // Goes on with on_body_memory(), at once or when there is room.
@@ -499,14 +506,7 @@ void ClientConnection::read_chunks() {
     return refuse(400,
                   "the chunked body is not valid: a chunk's header or the trailer is too long");
   }
-  transport_.async_read_some(asio::buffer(buffer_.get() + filled_, buffer_bytes_ - filled_),
-                             [self = shared_from_this()](error_code error, std::size_t bytes) {
-                               if (self->body_read_failed(error)) return;
-                               self->loop_.count_received(bytes);
-                               self->filled_ += bytes;
-                               self->deadline_ms_ = self->body_deadline();
-                               self->parse_chunks();
-                             });
+  read_behind_head(&ClientConnection::parse_chunks);
 }
 
 void ClientConnection::deliver() {
