@@ -1,12 +1,12 @@
 #include "base/disk_reserve.h"
 
-#include <pthread.h>
 #include <sys/uio.h>
 
 #include <filesystem>
 #include <utility>
 
 #include "base/logging.h"
+#include "base/threads.h"
 
 namespace sluice {
 namespace {
@@ -52,7 +52,7 @@ DiskReserve::DiskReserve(FileSystem& fs, Options options, Metrics& metrics)
                    {{"reason", made.error().message}, {"bytes", options_.bytes}});
   }
   thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "reserve");
+    name_this_thread("reserve");
     run();
   });
 }

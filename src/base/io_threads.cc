@@ -1,8 +1,8 @@
 #include "base/io_threads.h"
 
-#include <pthread.h>
-
 #include <string>
+
+#include "base/threads.h"
 
 namespace sluice {
 
@@ -18,7 +18,7 @@ IoThreads::~IoThreads() { stop_and_join(); }
 void IoThreads::start() {
   for (std::size_t i = 0; i < loops_.size(); ++i) {
     threads_.emplace_back([this, i] {
-      pthread_setname_np(pthread_self(), ("io-" + std::to_string(i)).c_str());
+      name_this_thread("io-" + std::to_string(i));
       loops_[i]->run();
     });
   }

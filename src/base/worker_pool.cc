@@ -1,6 +1,6 @@
 #include "base/worker_pool.h"
 
-#include <pthread.h>
+#include "base/threads.h"
 
 namespace sluice {
 
@@ -8,8 +8,7 @@ WorkerPool::WorkerPool(const std::string& name, std::size_t threads) : pool_(thr
   for (std::size_t i = 0; i < threads; ++i) {
     // Each thread takes one of these before any work is queued behind them, or names itself twice,
     // which does no harm.
-    boost::asio::post(pool_,
-                      [name] { pthread_setname_np(pthread_self(), name.substr(0, 15).c_str()); });
+    boost::asio::post(pool_, [name] { name_this_thread(name); });
   }
 }
 

@@ -1,7 +1,6 @@
 #include "dispatch/journal.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <filesystem>
 
 #include "base/logging.h"
+#include "base/threads.h"
 
 namespace sluice::dispatch {
 namespace {
@@ -50,7 +50,8 @@ Result<std::unique_ptr<Journal>> Journal::open(std::string directory, FileSystem
   if (auto recovered = journal->recover(); !recovered) return recovered.error();
   if (!options.own_thread) return journal;
   journal->thread_ = std::thread([raw = journal.get()] {
-    pthread_setname_np(pthread_self(), "journal");
+    name_this_thread("journal");
+    let_work_gather_for_this_thread();
     raw->run();
   });
   return journal;

@@ -2,8 +2,6 @@
 
 #include "catalog/attempts.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +10,7 @@
 
 #include "base/logging.h"
 #include "base/mutex.h"
+#include "base/threads.h"
 #include "catalog/attempt_queue.h"
 #include "catalog/sqlite/attempt_store.h"
 
@@ -56,7 +55,7 @@ class SqliteAttempts final : public AttemptLog {
 
  private:
   void run() {
-    pthread_setname_np(pthread_self(), "attempts");
+    name_this_thread("attempts");
     do {
       write();
     } while (queue_->wait(kBetweenWrites));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "base/threads.h"
 #include "recordlog/local/chunk_decode.h"
 
 namespace sluice::recordlog {
@@ -124,6 +125,8 @@ void Partition::run_retention() {
 // --- the commit thread
 
 void Partition::run() {
+  name_this_thread(fmt::format("commit-{}", number_));
+  let_work_gather_for_this_thread();
   std::vector<Part> parts;
   while (wait_for_work(parts)) {
     if (!parts.empty()) commit(parts);

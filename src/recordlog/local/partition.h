@@ -63,7 +63,6 @@ class Partition {
   Result<void> write_run(std::span<PreparedChunk> chunks);
   void keep_for_readers(const PreparedChunk& chunk, std::uint64_t position);
   void publish(std::span<const PreparedChunk> chunks, std::uint64_t bytes);
-  void finish_parts(std::vector<Part>& parts, const Result<void>& result);
 
   Result<void> begin_segment();
   void seal_segment();
