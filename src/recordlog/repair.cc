@@ -32,11 +32,9 @@ Result<RepairReport> repair_log(FileSystem& fs, const Clock& clock, const std::s
 
   LocalSettings settings;
   settings.directory = directory;
-  settings.partitions = 0;
-  for (Result<bool> there = true; *there; ++settings.partitions) {
-    there = fs.exists(fmt::format("{}/p{}", directory, settings.partitions + 1));
-    if (!there) return there.error();
-  }
+  const Result<std::uint32_t> partitions = count_partitions(fs, directory);
+  if (!partitions) return partitions.error();
+  settings.partitions = *partitions;
   const std::string quarantine_directory = directory + "/quarantine";
   if (auto made = fs.create_directories(quarantine_directory); !made) return made.error();
   Metrics metrics;

@@ -16,6 +16,7 @@
 #include "egress/http_client.h"
 #include "http/address.h"
 #include "http/tls_context.h"
+#include "recordlog/local/local_log.h"
 
 namespace sluice::server {
 namespace {
@@ -494,10 +495,13 @@ Result<void> check(const Settings& settings) {
         "could ever arrive");
   }
   // Each partition writes a segment of its own.
-  if (settings.data_bytes_max != 0 && settings.data_bytes_max < 16 * settings.segment_bytes) {
+  constexpr std::uint32_t kSegmentsMin = 2 * recordlog::kPartitions;
+  if (settings.data_bytes_max != 0 &&
+      settings.data_bytes_max < kSegmentsMin * settings.segment_bytes) {
     return fault(
-        "limits.data_bytes_max is less than 16 times recordlog.segment_bytes: the log could not "
-        "keep two segments in each of its 8 partitions");
+        fmt::format("limits.data_bytes_max is less than {} times recordlog.segment_bytes: "
+                    "the log could not keep two segments in each of its {} partitions",
+                    kSegmentsMin, recordlog::kPartitions));
   }
   constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warn", "error"};
   if (std::find(kLevels.begin(), kLevels.end(), settings.level) == kLevels.end()) {

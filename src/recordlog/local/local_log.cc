@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <filesystem>
 
 #include "base/logging.h"
 #include "recordlog/local/partition.h"
+#include "recordlog/local/partition_files.h"
 #include "recordlog/local/reader.h"
 
 namespace sluice::recordlog {
@@ -13,6 +15,7 @@ namespace {
 
 constexpr std::string_view kFormatName = "format";
 constexpr std::string_view kFormatBegin = "sluice record log ";
+constexpr std::uint32_t kPartitionsMax = 256;
 
 class LocalLogImpl final : public LocalLog {
  public:
@@ -153,7 +156,7 @@ Result<void> check_settings(const LocalSettings& settings) {
     return Error{ErrorCode::InvalidArgument, std::string(what)};
   };
   if (settings.directory.empty()) return refuse("the record log needs a directory");
-  if (settings.partitions < 1 || settings.partitions > 256) {
+  if (settings.partitions < 1 || settings.partitions > kPartitionsMax) {
     return refuse("the record log's partitions must be 1 to 256");
   }
   if (settings.segment_bytes < 64 * kKiB || settings.segment_bytes > 1 * kGiB) {
@@ -163,22 +166,41 @@ Result<void> check_settings(const LocalSettings& settings) {
   return {};
 }
 
-// The directory's version and number of partitions. Damage in it is repaired:
-// every segment says the same.
-Result<void> check_format(FileSystem& fs, const LocalSettings& settings) {
-  const std::string expected =
-      fmt::format("{}{}\npartitions {}\n", kFormatBegin, kFormatVersion, settings.partitions);
-  const Result<std::string> found =
-      read_file(fs, settings.directory + "/" + std::string(kFormatName));
-  if (found && *found == expected) return {};
+// What the text says of a directory of this version; 0: it is none.
+std::uint32_t partitions_in(std::string_view text) {
+  std::uint32_t partitions = 0;
+  const std::string before = fmt::format("{}{}\npartitions ", kFormatBegin, kFormatVersion);
+  if (!text.starts_with(before)) return 0;
+  text.remove_prefix(before.size());
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), partitions);
+  const bool whole =
+      error == std::errc() && std::string_view(end, text.data() + text.size()) == "\n";
+  return whole && partitions <= kPartitionsMax ? partitions : 0;
+}
+
+// An existing directory keeps its number of partitions, a new one gets that of the settings. Damage
+// in the text that says so is repaired: there are as many directories, and every segment says it.
+Result<void> settle_format(FileSystem& fs, LocalSettings& settings) {
+  const std::string path = settings.directory + "/" + std::string(kFormatName);
+  const Result<std::string> found = read_file(fs, path);
   if (!found && found.error().code != ErrorCode::NotFound) return found.error();
-  if (found && found->starts_with(kFormatBegin)) {
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("{}/{} is of another version or number of partitions than this "
-                             "program was told to use ({})",
-                             settings.directory, kFormatName, settings.partitions)};
+  if (found) {
+    if (const std::uint32_t partitions = partitions_in(*found)) {
+      settings.partitions = partitions;
+      return {};
+    }
+    if (found->starts_with(kFormatBegin)) {
+      return Error{
+          ErrorCode::InvalidArgument,
+          fmt::format("{} is of another version than this program's, {}", path, kFormatVersion)};
+    }
   }
-  return replace_file(fs, settings.directory, std::string(kFormatName), expected);
+  const Result<std::uint32_t> there = count_partitions(fs, settings.directory);
+  if (!there) return there.error();
+  if (*there > 0) settings.partitions = *there;
+  return replace_file(
+      fs, settings.directory, std::string(kFormatName),
+      fmt::format("{}{}\npartitions {}\n", kFormatBegin, kFormatVersion, settings.partitions));
 }
 
 Result<void> make_directories(FileSystem& fs, const LocalSettings& settings) {
@@ -202,8 +224,9 @@ Result<std::unique_ptr<LocalLog>> open_local(LocalSettings settings,
     settings.directory.pop_back();
   }
   FileSystem& fs = dependencies.fs;
+  if (auto made = fs.create_directories(settings.directory); !made) return made.error();
+  if (auto settled = settle_format(fs, settings); !settled) return settled.error();
   if (auto made = make_directories(fs, settings); !made) return made.error();
-  if (auto checked = check_format(fs, settings); !checked) return checked.error();
   auto quarantine = Quarantine::open(fs, settings.directory + "/quarantine", dependencies.metrics);
   if (!quarantine) return quarantine.error();
   auto context =

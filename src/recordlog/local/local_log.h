@@ -25,9 +25,12 @@
 
 namespace sluice::recordlog {
 
+// Of a new directory (ADR 2); an existing one keeps its number.
+inline constexpr std::uint32_t kPartitions = 4;
+
 struct LocalSettings {
   std::string directory;
-  std::uint32_t partitions = 8;              // 1..256; fixed when the directory is made
+  std::uint32_t partitions = kPartitions;    // 1..256; an existing directory keeps its own
   std::uint64_t segment_bytes = 128 * kMiB;  // 64 KiB..1 GiB; reserved when a segment begins
   std::int64_t retention_s = 20 * 24 * 3600;
   // That all segment files may take together, reserved space included; 0: no limit. Beyond, the
@@ -67,8 +70,8 @@ class LocalLog : public RecordLog {
 };
 
 // Recovers what is there. Fails only if the directory cannot be used (Io,
-// ResourceExhausted) or was made by another format version or with other
-// `partitions` (InvalidArgument): never for damage, which health() tells.
+// ResourceExhausted) or was made by another format version (InvalidArgument):
+// never for damage, which health() tells.
 // Readers must be gone before the log is destroyed. One process at a time may
 // have the directory open; the caller sees to that.
 Result<std::unique_ptr<LocalLog>> open_local(LocalSettings settings,

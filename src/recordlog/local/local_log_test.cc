@@ -5,6 +5,7 @@
 #include <random>
 
 #include "recordlog/local/log_test_support.h"
+#include "recordlog/local/partition_files.h"
 
 namespace sluice::recordlog {
 namespace {
@@ -380,18 +381,32 @@ TEST_F(LocalLogTest, UnusableSettingsAreRefusedInOneSentence) {
   EXPECT_TRUE(refused([](LocalSettings& s) { s.retention_s = 0; }));
 }
 
-TEST_F(LocalLogTest, TheNumberOfPartitionsCannotBeChanged) {
+// As when a version of the program makes directories with another number.
+TEST_F(LocalLogTest, ADirectoryKeepsItsNumberOfPartitions) {
   ASSERT_TRUE(log_.append(kAcme, 0, 1));
   log_.settings.partitions = 2;
-  const Result<void> opened = log_.open();
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, ErrorCode::InvalidArgument);
-  ASSERT_TRUE(disk_.remove("/log/format")) << "the segments say it too";
-  EXPECT_FALSE(log_.open());
-  ASSERT_TRUE(disk_.remove("/log/format"));
-  log_.settings.partitions = 1;
-  ASSERT_TRUE(log_.open());
-  EXPECT_EQ(read_all(*log_, kAcme).records.size(), 1u);
+  for (const bool format_is_lost : {false, true}) {
+    if (format_is_lost) {
+      log_.close();
+      ASSERT_TRUE(disk_.remove("/log/format"));
+    }
+    ASSERT_TRUE(log_.open());
+    EXPECT_EQ(read_all(*log_, kAcme).records.size(), 1u);
+    EXPECT_EQ(*read_file(disk_, "/log/format"), "sluice record log 1\npartitions 1\n");
+    EXPECT_FALSE(*disk_.exists("/log/p1"));
+  }
+}
+
+TEST_F(LocalLogTest, ADirectoryOfAnotherVersionIsRefused) {
+  for (const std::string text :
+       {"sluice record log 2\npartitions 1\n", "sluice record log 1\npartitions 257\n",
+        "sluice record log 1\npartitions 1 2\n"}) {
+    log_.close();
+    ASSERT_TRUE(replace_file(disk_, "/log", "format", text));
+    const Result<void> opened = log_.open();
+    ASSERT_FALSE(opened) << text;
+    EXPECT_EQ(opened.error().code, ErrorCode::InvalidArgument);
+  }
 }
 
 TEST_F(LocalLogTest, AnUnusableDirectoryStopsTheStart) {

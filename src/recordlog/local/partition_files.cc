@@ -1,5 +1,6 @@
 #include "recordlog/local/partition_files.h"
 
+#include <fmt/format.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -65,6 +66,14 @@ Result<void> replace_file(FileSystem& fs, const std::string& directory, const st
   if (auto synced = (*file)->sync_data(); !synced) return synced;
   if (auto renamed = fs.rename(temporary, path); !renamed) return renamed;
   return fs.sync_directory(directory);
+}
+
+Result<std::uint32_t> count_partitions(FileSystem& fs, const std::string& directory) {
+  for (std::uint32_t count = 0;; ++count) {
+    const Result<bool> there = fs.exists(fmt::format("{}/p{}", directory, count));
+    if (!there) return there.error();
+    if (!*there) return count;
+  }
 }
 
 Result<std::string> read_file(FileSystem& fs, const std::string& path) {

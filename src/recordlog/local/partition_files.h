@@ -20,6 +20,8 @@ Result<void> replace_file(FileSystem& fs, const std::string& directory, const st
                           std::string_view bytes);
 // Creates a file in place of whatever a failed attempt left there.
 Result<std::unique_ptr<File>> create_anew(FileSystem& fs, const std::string& path);
+// Those of the log at `directory`: p0 and so on.
+Result<std::uint32_t> count_partitions(FileSystem& fs, const std::string& directory);
 // NotFound if there is none. For files of a few MiB.
 Result<std::string> read_file(FileSystem& fs, const std::string& path);
 
