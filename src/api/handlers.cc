@@ -384,8 +384,8 @@ Awaitable<std::optional<Response>> Handlers::erase(const FoundStream& found) con
   };
   const Result<void> deleted = co_await with_.catalog_pool.run(std::move(erase));
   if (!deleted) co_return refused(deleted.error());
-  // Deleted is what the catalog says, whatever dispatch can still clear away: it forgets streams
-  // without a catalog row when it starts.
+  // Deleted is what the catalog says, whatever dispatch can still clear away: a start passes over
+  // what it finds of streams without a catalog row, and forgets their dead letters and attempts.
   const Result<void> removed = co_await with_.dispatch.remove(found.stream.id);
   if (!removed) {
     logging::error("stream deleted, but not cleared away",

@@ -12,6 +12,7 @@
 
 #include "api/json_text.h"
 #include "base/assert.h"
+#include "base/text.h"
 #include "connectors/common/text.h"
 #include "egress/url.h"
 
@@ -33,7 +34,7 @@ Problem check_string(const json& value, std::size_t bytes_max, std::string_view 
   const std::string_view text = text_of(value);
   if (text.empty()) return "must not be empty";
   if (text.size() > bytes_max) return fmt::format("must be at most {} bytes long", bytes_max);
-  if (connectors::has_control(text, allowed_controls)) return "must not hold control characters";
+  if (has_control(text, allowed_controls)) return "must not hold control characters";
   return std::nullopt;
 }
 

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "connectors/common/settings.h"
-#include "connectors/common/text.h"
 
 namespace sluice::connectors::amqp {
 namespace {

@@ -25,13 +25,6 @@ std::string in_json(std::string_view text) {
   return json(text).dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
 }
 
-bool has_control(std::string_view text, std::string_view except) {
-  return std::ranges::any_of(text, [except](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 || byte == 0x7f) && except.find(c) == except.npos;
-  });
-}
-
 bool is_visible_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; });
 }

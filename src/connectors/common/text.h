@@ -28,9 +28,6 @@ std::string percent_encoded(std::string_view text, bool keep_slashes = false);
 // As a JSON string, with its quotes. What is not UTF-8 is replaced.
 std::string in_json(std::string_view text);
 
-// ASCII's control characters, those of `except` aside.
-bool has_control(std::string_view text, std::string_view except = "");
-
 bool is_visible_ascii(std::string_view text);  // and no blank
 
 }  // namespace sluice::connectors

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "connectors/common/settings.h"
-#include "connectors/common/text.h"
 
 namespace sluice::connectors::kafka {
 namespace {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/text.h"
 #include "connectors/common/settings.h"
 #include "connectors/common/text.h"
 #include "egress/http_client.h"
