@@ -24,7 +24,7 @@ def test_a_stop_under_load_waits_for_no_destination_and_loses_nothing(start, rec
     server = start()
     target, gone = receivers(), receivers()
     for one in (*hostile, gone):
-        server.create_stream(one.url, delivery=FAST_RETRY)
+        server.create_stream(one.url, delivery={**FAST_RETRY, "timeout_ms": 120_000})
     stream = server.create_stream(target.url, delivery=FAST_RETRY)["id"]
     gone.close()
     feeders = [Feeder(server, (n + 1) * 10_000_000, n) for n in range(4)]

@@ -4,8 +4,7 @@
 //   simulator --seconds T [--seed S]    for that long, from a random seed if none is given
 //   simulator --seeds FILE              those that the file names; with one of the others before it
 // Exits with 1 and names the seed when a promise is broken; the seed is kept, with what it found,
-// in
-// --failing FILE (if not given, `failing-seeds` beside the program), which --seeds takes.
+// in the file of --failing (if not given, `failing-seeds` beside the program), which --seeds takes.
 
 #include <fmt/format.h>
 
