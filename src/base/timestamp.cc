@@ -47,13 +47,15 @@ static_assert(days_since_epoch(2000, 2, 29) == 11016);
 // Takes `.` and 1 to 9 digits off the front of `rest`, if there.
 std::optional<int> take_milliseconds(std::string_view& rest) {
   if (!rest.starts_with('.')) return 0;
-  const std::size_t end = std::min(rest.find_first_not_of("0123456789", 1), rest.size());
-  const std::string_view digits = rest.substr(1, end - 1);
-  if (digits.empty() || digits.size() > 9) return std::nullopt;
-  rest.remove_prefix(end);
+  constexpr std::size_t kPlaces = 3;
   int value = 0;
-  for (std::size_t i = 0; i < 3; ++i)
-    value = value * 10 + (i < digits.size() ? digits[i] - '0' : 0);
+  std::size_t digits = 0;
+  for (std::size_t at = 1; at < rest.size() && rest[at] >= '0' && rest[at] <= '9'; ++at) {
+    if (digits++ < kPlaces) value = value * 10 + (rest[at] - '0');
+  }
+  if (digits == 0 || digits > 9) return std::nullopt;
+  rest.remove_prefix(1 + digits);
+  for (; digits < kPlaces; ++digits) value *= 10;
   return value;
 }
 

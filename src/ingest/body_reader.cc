@@ -85,10 +85,13 @@ class BodyReader {
     }
     const std::size_t group = group_of(organisation);
     batch_.groups[group].records.push_back({bytes, parsed.columns});
-    std::string& name = batch_.organisations[group].name;
-    if (name.empty() && parsed.organisation.id == organisation &&
-        parsed.organisation.name.size() <= kOrganisationNameBytesMax) {
-      name = parsed.organisation.name;
+    SeenOrganisation& seen = batch_.organisations[group];
+    const std::string_view name = parsed.organisation.name;
+    if (seen.name_bytes == 0 && parsed.organisation.id == organisation &&
+        name.size() <= kOrganisationNameBytesMax) {
+      seen.name_begin = static_cast<std::uint32_t>(batch_.names.size());
+      seen.name_bytes = static_cast<std::uint32_t>(name.size());
+      batch_.names += name;
     }
     ++batch_.records;
     batch_.bytes += bytes.size();
@@ -109,7 +112,7 @@ class BodyReader {
     }
     if (is_new) {
       batch_.groups.push_back({.organisation = organisation, .kind = options_.kind, .records = {}});
-      batch_.organisations.push_back({.id = organisation, .name = ""});
+      batch_.organisations.push_back({.id = organisation});
     }
     return group_;
   }

@@ -9,7 +9,6 @@
 #include <variant>
 #include <vector>
 
-#include "catalog/catalog.h"
 #include "ingest/record_parser.h"
 #include "ingest/refusal.h"
 #include "ingest/splitter.h"
@@ -38,14 +37,26 @@ struct RejectedRecord {
   std::string_view bytes;                      // in the body
 };
 
+// An organisation that records belong to.
+struct SeenOrganisation {
+  OrganisationId id;
+  std::uint32_t name_begin = 0;  // in Batch::names
+  std::uint32_t name_bytes = 0;  // 0: no record says
+};
+
 struct Batch {
   std::vector<recordlog::NewRecords> groups;  // their bytes lie in the body or in `rewritten`
   // What the records say of the groups' organisations, in the order of the groups.
-  std::vector<catalog::Organisation> organisations;
+  std::vector<SeenOrganisation> organisations;
+  std::string names;
   std::list<std::string> rewritten;  // mostly none: a deque would allocate even then
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;
   std::vector<RejectedRecord> rejected;  // with skip_invalid only; in the order of the body
+
+  std::string_view name_of(const SeenOrganisation& organisation) const {
+    return std::string_view(names).substr(organisation.name_begin, organisation.name_bytes);
+  }
 };
 
 inline constexpr std::size_t kFaultsListedMax = 100;

@@ -83,8 +83,8 @@ TEST_F(BodyReaderTest, TakesTheFirstNameThatARecordGivesItsOrganisation) {
       usage(3, R"(,"organisation":{"id":5,"name":"V"})") + "\n" +
       usage(4, fmt::format(R"(,"organisation":{{"id":6,"name":"{}"}})", std::string(257, 'x'))));
   ASSERT_EQ(batch.organisations.size(), 2u);
-  EXPECT_EQ(batch.organisations[0].name, "Five");
-  EXPECT_EQ(batch.organisations[1].name, "");
+  EXPECT_EQ(batch.name_of(batch.organisations[0]), "Five");
+  EXPECT_EQ(batch.name_of(batch.organisations[1]), "");
 }
 
 TEST_F(BodyReaderTest, FindsTheOrganisationInTheSpecifiedOrder) {
@@ -94,7 +94,7 @@ TEST_F(BodyReaderTest, FindsTheOrganisationInTheSpecifiedOrder) {
                              usage(2, R"(,"organisation":{"id":"x","name":"Other"})"));
   ASSERT_EQ(named.groups.size(), 1u);
   EXPECT_EQ(named.groups[0].organisation, OrganisationId{9});
-  EXPECT_EQ(named.organisations[0].name, "") << "another organisation's name";
+  EXPECT_EQ(named.name_of(named.organisations[0]), "") << "another organisation's name";
 
   options_.requested.reset();
   EXPECT_EQ(accept(of_organisation(1, 5)).groups[0].organisation, OrganisationId{5});

@@ -5,9 +5,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <list>
-#include <unordered_map>
 #include <utility>
 
+#include "base/flat_map.h"
 #include "base/logging.h"
 #include "ingest/body_work.h"
 #include "ingest/idempotency.h"
@@ -195,13 +195,15 @@ class Service final : public Ingest {
   struct PerThread {
     explicit PerThread(std::uint64_t record_bytes_max) : parser(record_bytes_max) {}
 
-    std::vector<catalog::Organisation> unknown_among(
-        std::vector<catalog::Organisation> organisations) const {
-      std::erase_if(organisations, [this](const catalog::Organisation& organisation) {
-        const auto found = is_named.find(organisation.id);
-        return found != is_named.end() && (found->second || organisation.name.empty());
-      });
-      return organisations;
+    std::vector<catalog::Organisation> unknown_among(const Batch& batch) const {
+      std::vector<catalog::Organisation> unknown;
+      for (const SeenOrganisation& seen : batch.organisations) {
+        const std::string_view name = batch.name_of(seen);
+        const auto found = is_named.find(seen.id);
+        const bool is_known = found != is_named.end() && (found->second || name.empty());
+        if (!is_known) unknown.push_back({.id = seen.id, .name = std::string(name)});
+      }
+      return unknown;
     }
     void remember(std::span<const catalog::Organisation> organisations) {
       for (const catalog::Organisation& organisation : organisations) {
@@ -211,7 +213,7 @@ class Service final : public Ingest {
 
     RecordParser parser;
     // The catalog's organisations as far as this thread knows: registering one again does no harm.
-    std::unordered_map<OrganisationId, bool> is_named;
+    FlatMap<OrganisationId, bool> is_named;
   };
 
   std::optional<Refusal> over_rate(const Identity& identity) {
@@ -319,10 +321,8 @@ class Service final : public Ingest {
                              "read differently then: use a new key."});
     }
     // Whoever bound the token has registered its organisation.
-    auto unknown =
-        request.token_bound
-            ? std::vector<catalog::Organisation>()
-            : threads_[request.io_thread]->unknown_among(std::move(batch->organisations));
+    auto unknown = request.token_bound ? std::vector<catalog::Organisation>()
+                                       : threads_[request.io_thread]->unknown_among(*batch);
     if (unknown.empty() && batch->rejected.empty()) {
       return append(std::move(request), std::move(*batch));
     }

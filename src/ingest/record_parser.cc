@@ -109,19 +109,18 @@ std::int8_t alert_column(const Properties& properties) {
 NamedOrganisation named_organisation(const Properties& properties) {
   NamedOrganisation named;
   if (!properties.has(Organisation)) return named;
-  const dom::element organisation = properties[Organisation];
-  const std::optional<dom::element> id = last_member(organisation, "id");
-  if (!organisation.is_object() || (id && !id->is_null())) {
-    const std::optional<std::int64_t> number = signed_integer(id);
-    if (number && *number >= 0) {
-      named.id = OrganisationId{static_cast<std::uint64_t>(*number)};
-    } else {
-      named.unusable = true;
-    }
+  dom::object members;
+  named.unusable = properties[Organisation].get(members) != simdjson::SUCCESS;
+  if (named.unusable) return named;
+  std::optional<dom::element> id;
+  for (const dom::key_value_pair field : members) {
+    if (field.key == "id") id = field.value;
+    if (field.key == "name" && field.value.get(named.name) != simdjson::SUCCESS) named.name = {};
   }
-  if (const std::optional<dom::element> name = last_member(organisation, "name")) {
-    if (name->get(named.name) != simdjson::SUCCESS) named.name = {};
-  }
+  if (!id || id->is_null()) return named;
+  const std::optional<std::int64_t> number = signed_integer(id);
+  named.unusable = !number || *number < 0;
+  if (!named.unusable) named.id = OrganisationId{static_cast<std::uint64_t>(*number)};
   return named;
 }
 

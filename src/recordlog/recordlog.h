@@ -3,6 +3,7 @@
 // cluster mode, Kafka. Nothing outside this folder knows which one it runs on.
 
 #include <array>
+#include <boost/container/small_vector.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,7 +49,7 @@ struct NewRecord {
 struct NewRecords {
   OrganisationId organisation;
   Kind kind = Kind::Event;
-  std::vector<NewRecord> records;
+  boost::container::small_vector<NewRecord, 1> records;  // many organisations send one at a time
   // Of marked requests: which group of the whole request this is, and which of its records comes
   // first here (the ones before are stored already).
   std::uint32_t part = 0;

@@ -203,12 +203,15 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load_small() {
     records += entry.count;
     frames_bytes += entry.frame_bytes;
   }
+  const auto recent = partition_.recent_frames().find(ahead_segment_.sequence, entries);
+  std::shared_ptr<const File> file;  // opened by the first that needs it
   ChunkJoiner joiner(records, frames_bytes);
   alignas(RecordColumns) std::array<std::byte, kSmallFrameMax> frame;
-  for (const IndexEntry& entry : entries) {
-    std::shared_ptr<const std::byte> recent;  // or this is where the view points into
-    const auto view = read_small(entry, std::span(frame).first(entry.frame_bytes), recent);
-    if (!view && &entry == &entries.front()) return view.error();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::span<std::byte> into = std::span(frame).first(entries[i].frame_bytes);
+    const Result<FrameView> view = recent[i] != nullptr ? view_as_written(recent[i].get())
+                                                        : read_small(entries[i], into, file);
+    if (!view && i == 0) return view.error();
     if (!view) break;
     joiner.add(*view);
   }
@@ -216,12 +219,13 @@ Result<std::shared_ptr<const Chunk>> LocalReader::load_small() {
 }
 
 Result<FrameView> LocalReader::read_small(const IndexEntry& entry, std::span<std::byte> into,
-                                          std::shared_ptr<const std::byte>& recent) const {
-  recent = partition_.recent_frames().find(ahead_segment_.sequence, entry.position);
-  if (recent) return view_as_written(recent.get());
-  const auto file = context_.open_segment(ahead_segment_);
-  if (!file) return file.error();
-  return read_frame(**file, entry, into);
+                                          std::shared_ptr<const File>& file) const {
+  if (file == nullptr) {
+    auto opened = context_.open_segment(ahead_segment_);
+    if (!opened) return opened.error();
+    file = *std::move(opened);
+  }
+  return read_frame(*file, entry, into);
 }
 
 std::span<const IndexEntry> LocalReader::small_ahead() const {

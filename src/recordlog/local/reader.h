@@ -38,7 +38,7 @@ class LocalReader final : public Reader {
   Result<std::shared_ptr<const Chunk>> load_small();
   std::span<const IndexEntry> small_ahead() const;
   Result<FrameView> read_small(const IndexEntry& entry, std::span<std::byte> into,
-                               std::shared_ptr<const std::byte>& recent) const;
+                               std::shared_ptr<const File>& file) const;
   Result<FrameView> read_frame(const File& file, const IndexEntry& entry,
                                std::span<std::byte> into) const;
 

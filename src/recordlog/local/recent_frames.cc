@@ -20,9 +20,18 @@ void RecentFrames::add(std::uint64_t sequence, std::vector<Frame> frames,
   bytes_ += bytes;
 }
 
-std::shared_ptr<const std::byte> RecentFrames::find(std::uint64_t sequence,
-                                                    std::uint32_t position) const {
+std::vector<std::shared_ptr<const std::byte>> RecentFrames::find(
+    std::uint64_t sequence, std::span<const IndexEntry> entries) const {
+  std::vector<std::shared_ptr<const std::byte>> found(entries.size());
   const MutexLock lock(mutex_);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    found[i] = find_one(sequence, entries[i].position);
+  }
+  return found;
+}
+
+std::shared_ptr<const std::byte> RecentFrames::find_one(std::uint64_t sequence,
+                                                        std::uint32_t position) const {
   const auto behind =
       std::upper_bound(groups_.begin(), groups_.end(), std::tuple(sequence, position),
                        [](const auto& wanted, const Group& group) {

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/mutex.h"
+#include "recordlog/local/format.h"
 
 namespace sluice::recordlog {
 
@@ -27,8 +29,9 @@ class RecentFrames {
   // than all of it is not kept.
   void add(std::uint64_t sequence, std::vector<Frame> frames,
            std::shared_ptr<const std::byte[]> memory, std::uint64_t bytes);
-  // The frame, and its group's memory with it. Null: it is to be read from the file.
-  std::shared_ptr<const std::byte> find(std::uint64_t sequence, std::uint32_t position) const;
+  // Of each entry the frame, and its group's memory with it. Null: it is to be read from the file.
+  std::vector<std::shared_ptr<const std::byte>> find(std::uint64_t sequence,
+                                                     std::span<const IndexEntry> entries) const;
 
  private:
   struct Group {
@@ -37,6 +40,9 @@ class RecentFrames {
     std::shared_ptr<const std::byte[]> memory;
     std::uint64_t bytes = 0;
   };
+
+  std::shared_ptr<const std::byte> find_one(std::uint64_t sequence, std::uint32_t position) const
+      SLUICE_REQUIRES(mutex_);
 
   const std::uint64_t bytes_max_;
   mutable Mutex mutex_;
