@@ -3,6 +3,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,9 @@ class ByteStream {
 
   bool ended() const { return ended_ || broken_; }  // as far as is known
 
+  // Gives a library the connection itself: it closes the descriptor, which never blocks, and this
+  // merely counts as a connection until it is destroyed. Nullopt: TLS goes over it, so relay().
+  std::optional<int> release();
   // Passes bytes between the connection and `local`, whose other end a library has, until one of
   // both ends. An error is the connection's.
   Awaitable<Result<void>> relay(LocalSocket local);

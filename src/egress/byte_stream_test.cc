@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <thread>
 
 #include "egress/http_client.h"
@@ -112,6 +115,34 @@ TEST_F(ByteStreamTest, SpeaksTlsAndTellsWhenThePeerEnds) {
   EXPECT_EQ(*testing::run(loop_, (*made)->receive(soon())), "hello");
   const Result<std::string> end = testing::run(loop_, (*made)->receive(soon()));
   EXPECT_TRUE(!end.has_value() || end->empty());
+}
+
+TEST_F(ByteStreamTest, GivesAPlainConnectionAway) {
+  const TestServer server(&echo);
+  const auto made = connect("127.0.0.1", server.port());
+  ASSERT_TRUE(made.has_value());
+  const std::optional<int> fd = (*made)->release();
+  ASSERT_TRUE(fd.has_value());
+  std::array<char, 8> room;
+  EXPECT_EQ(::recv(*fd, room.data(), room.size(), 0), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  ASSERT_EQ(::send(*fd, "hello", 5, MSG_NOSIGNAL), 5);
+  pollfd arrived{*fd, POLLIN, 0};
+  ASSERT_EQ(::poll(&arrived, 1, 10'000), 1);
+  EXPECT_EQ(::recv(*fd, room.data(), room.size(), 0), 5);
+  ::close(*fd);
+}
+
+TEST_F(ByteStreamTest, KeepsAConnectionThatTlsGoesOver) {
+  const testing::Identity authority = testing::make_authority();
+  const TestServer server(&echo, testing::make_certificate(authority, {}));
+  TlsOptions options;
+  options.ca = authority.certificate;
+  const auto made = connect("127.0.0.1", server.port(), http_->make_tls(options));
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  EXPECT_FALSE((*made)->release().has_value());
+  ASSERT_TRUE(testing::run(loop_, (*made)->send("hello", soon())).has_value());
+  EXPECT_EQ(*testing::run(loop_, (*made)->receive(soon())), "hello");
 }
 
 // A library's end of a relay, on a thread of its own.

@@ -53,6 +53,15 @@ bool Connection::begin_tls(TlsContext& context, const std::string& host, bool ht
   return tls_ != nullptr;
 }
 
+std::optional<int> Connection::release() {
+  if (tls_ != nullptr) return std::nullopt;
+  boost::system::error_code failed;
+  socket_.native_non_blocking(true, failed);
+  const int descriptor = failed ? -1 : socket_.release(failed);
+  if (failed) return std::nullopt;
+  return descriptor;
+}
+
 Connection::Step Connection::broken(int error_number) {
   fault_ = std::generic_category().message(error_number);
   return Step::Broken;

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -59,6 +60,10 @@ class Connection {
   bool readable() const;
   // No end and no stray bytes have arrived: fit for another request.
   bool quiet();
+
+  // Gives the socket away, to whom it is to be closed by; never blocks it. Nothing but destroying
+  // this is to be done from then on. Nullopt, and nothing is changed: TLS goes over it.
+  std::optional<int> release();
 
   // Waits until what was NotNow may go on, something may have arrived, or the attempt's time is up.
   // False: cancelled, the caller must not wait again. `attempt` outlives it.

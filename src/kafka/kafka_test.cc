@@ -30,7 +30,7 @@ class KafkaProducer : public ::testing::Test {
   KafkaProducer() {
     egress::Settings settings;
     settings.allow = {"127.0.0.0/8"};
-    http_ = std::make_unique<egress::HttpClient>(loop_, clock_, settings);
+    http_ = std::make_unique<egress::HttpClient>(loop_, clock_, settings, &metrics_);
   }
 
   std::unique_ptr<Producer> open(std::string brokers) {
@@ -48,6 +48,7 @@ class KafkaProducer : public ::testing::Test {
 
   boost::asio::io_context loop_{1};
   SystemClock clock_;
+  Metrics metrics_;
   std::unique_ptr<egress::HttpClient> http_;
   std::vector<Message> messages_ = {{"{}", "k", "event", "1"}, {"{}", "k", "event", "2"}};
 };
@@ -83,6 +84,21 @@ TEST_F(KafkaProducer, ABrokerThatSaysNothingMeetsTheDeadline) {
   EXPECT_EQ(sent.fault->error.code, ErrorCode::Timeout);
   EXPECT_EQ(sent.delivered, 0u);
   EXPECT_TRUE(producer->spent());
+}
+
+TEST_F(KafkaProducer, AConnectionCountsUntilTheLibraryClosesIt) {
+  const Gauge connections = metrics_.gauge("sluice_egress_connections", "");
+  std::atomic<int> made = 0;
+  const TestServer server([&](Peer& peer) {
+    peer.read(1);
+    ++made;
+  });
+  const auto producer = open(at(server));
+  send(*producer);
+  loop_.restart();
+  for (int i = 0; i < 1000 && made < 5; ++i) loop_.run_for(10ms);  // the library tries again
+  EXPECT_GE(made, 5);
+  EXPECT_LE(connections.value(), 2);  // one that ends, one that begins
 }
 
 TEST_F(KafkaProducer, ManyCanBeginAndEndAtOnce) {

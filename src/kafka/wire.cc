@@ -1,5 +1,6 @@
 #include "kafka/wire.h"
 
+#include <fcntl.h>
 #include <librdkafka/rdkafka.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -7,12 +8,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <utility>
+
+#include "base/units.h"
+#include "egress/wait.h"
 
 namespace sluice::kafka {
 
@@ -22,6 +29,17 @@ namespace {
 
 // A cluster has as many brokers as this; a peer that names more is not one.
 constexpr std::size_t kBrokersMax = 1000;
+
+// Until nothing more can be written to `fd`: how much that was.
+std::size_t fill(int fd) {
+  constexpr std::array<char, 16 * kKiB> kStuff{};
+  std::size_t filled = 0;
+  while (true) {
+    const ssize_t sent = ::send(fd, kStuff.data(), kStuff.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) return filled;
+    filled += static_cast<std::size_t>(sent);
+  }
+}
 
 }  // namespace
 
@@ -53,22 +71,38 @@ void Wire::close() {
   }
 }
 
+// One of the library's sockets.
+struct Wire::Line {
+  // Guarded by the wire's mutex_.
+  int near;           // the library's; -1: it has closed it
+  int far;            // the pair's other end; -1: it is closed, or relayed
+  std::size_t stuff;  // bytes that fill the pair
+  // The loop's: to be cancelled when the library closes the connection that it was given.
+  asio::steady_timer* given = nullptr;
+};
+
 int Wire::on_socket(int, int, int, void* wire) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return -1;
+  const auto line = std::make_shared<Line>(Line{ends[0], ends[1], fill(ends[0])});
   auto& self = *static_cast<Wire*>(wire);
   const std::lock_guard lock(self.mutex_);
-  self.far_ends_[ends[0]] = ends[1];
+  self.lines_[ends[0]] = line;
   return ends[0];
 }
 
 int Wire::on_close(int fd, void* wire) {
   auto& self = *static_cast<Wire*>(wire);
-  {
-    const std::lock_guard lock(self.mutex_);
-    if (const auto unused = self.far_ends_.find(fd); unused != self.far_ends_.end()) {
-      ::close(unused->second);
-      self.far_ends_.erase(unused);
+  const std::lock_guard lock(self.mutex_);
+  if (const auto found = self.lines_.find(fd); found != self.lines_.end()) {
+    const std::shared_ptr<Line> line = found->second;
+    self.lines_.erase(found);
+    line->near = -1;
+    if (line->far >= 0) ::close(std::exchange(line->far, -1));
+    if (self.loop_ != nullptr) {
+      asio::post(*self.loop_, [line] {
+        if (line->given != nullptr) line->given->cancel();
+      });
     }
   }
   return ::close(fd);
@@ -116,35 +150,38 @@ int Wire::on_connect(int fd, const sockaddr* address, int, const char*, void* wi
 
 int Wire::begin(int fd, std::size_t broker) {
   const std::lock_guard lock(mutex_);
-  const auto far = far_ends_.find(fd);
-  if (loop_ == nullptr || far == far_ends_.end() || broker >= brokers_.size()) return ENETDOWN;
-  asio::post(*loop_, [self = shared_from_this(), end = far->second, to = brokers_[broker]] {
-    self->spawn(end, to);
+  const auto line = lines_.find(fd);
+  if (loop_ == nullptr || line == lines_.end() || broker >= brokers_.size()) return ENETDOWN;
+  asio::post(*loop_, [self = shared_from_this(), line = line->second, to = brokers_[broker]] {
+    self->spawn(line, to);
   });
-  far_ends_.erase(far);
   return 0;
 }
 
-void Wire::spawn(int fd, Broker broker) {
+void Wire::spawn(std::shared_ptr<Line> line, Broker broker) {
   asio::io_context* loop = nullptr;
   {
     const std::lock_guard lock(mutex_);
     loop = loop_;
   }
-  if (loop == nullptr) {
-    ::close(fd);
-    return;
-  }
-  egress::LocalSocket local(*loop, asio::local::stream_protocol(), fd);
+  if (loop == nullptr) return end(*line);
   const auto cancel = carried_.emplace(carried_.end());
-  asio::co_spawn(*loop, carry(shared_from_this(), std::move(local), std::move(broker)),
-                 asio::bind_cancellation_slot(cancel->slot(), [self = shared_from_this(),
+  asio::co_spawn(*loop, carry(shared_from_this(), line, std::move(broker)),
+                 asio::bind_cancellation_slot(cancel->slot(), [self = shared_from_this(), line,
                                                                cancel](const std::exception_ptr&) {
+                   self->end(*line);
                    self->carried_.erase(cancel);
                  }));
 }
 
-Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, egress::LocalSocket local, Broker broker) {
+// The library finds its end of the pair, or the connection, closed.
+void Wire::end(Line& line) {
+  const std::lock_guard lock(mutex_);
+  if (line.near >= 0) ::shutdown(line.near, SHUT_RDWR);
+  if (line.far >= 0) ::close(std::exchange(line.far, -1));
+}
+
+Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, std::shared_ptr<Line> line, Broker broker) {
   const Options& options = wire->options_;
   Fault fault = Fault::Destination;
   const SteadyTime deadline = wire->clock_.steady() + options.connect_ms_max;
@@ -157,8 +194,42 @@ Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, egress::LocalSocket loca
     wire->report(made.error(), fault);
     co_return;
   }
-  const Result<void> carried = co_await (*made)->relay(std::move(local));
+  if (const std::optional<int> connection = (*made)->release()) {
+    co_return co_await wire->give(*line, *connection);
+  }
+  std::optional<egress::LocalSocket> local = wire->take(*line);
+  if (!local) co_return;
+  const Result<void> carried = co_await (*made)->relay(*std::move(local));
   if (!carried.has_value()) wire->report(carried.error(), Fault::Destination);
+}
+
+// Makes the library's descriptor the connection, until the library closes it.
+Awaitable<void> Wire::give(Line& line, int connection) {
+  asio::steady_timer over(http_.loop(), asio::steady_timer::time_point::max());
+  {
+    const std::lock_guard lock(mutex_);
+    const bool given = line.near >= 0 && ::dup3(connection, line.near, O_CLOEXEC) >= 0;
+    ::close(connection);
+    if (!given) co_return;
+    ::close(std::exchange(line.far, -1));  // wakes the library, if it waits at the pair
+    line.given = &over;
+  }
+  co_await egress::wait_for_wake(over);
+  line.given = nullptr;
+}
+
+// The pair's far end, the pair emptied. Nullopt: the library has closed its own.
+std::optional<egress::LocalSocket> Wire::take(Line& line) {
+  const std::lock_guard lock(mutex_);
+  if (line.near < 0) return std::nullopt;
+  std::array<char, 16 * kKiB> stuff;
+  for (std::size_t left = line.stuff; left > 0;) {
+    const ssize_t got = ::recv(line.far, stuff.data(), std::min(left, stuff.size()), MSG_DONTWAIT);
+    if (got <= 0) return std::nullopt;
+    left -= static_cast<std::size_t>(got);
+  }
+  return egress::LocalSocket(http_.loop(), asio::local::stream_protocol(),
+                             std::exchange(line.far, -1));
 }
 
 void Wire::report(Error error, Fault fault) {

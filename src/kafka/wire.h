@@ -1,7 +1,9 @@
 #pragma once
-// Where the connections of one librdkafka client go: each is a pair of sockets, one end the
-// library's, the other relayed through egress. The library resolves no name, connects to no address
-// and speaks no TLS.
+// Where the connections of one librdkafka client go. The library resolves no name, connects to no
+// address and speaks no TLS: egress does. Each of its sockets is one end of a pair at first, into
+// which nothing more can be written, so that to the library it is still connecting. Once egress has
+// connected, that descriptor becomes the connection, or what goes over the pair is relayed through
+// TLS.
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
@@ -59,16 +61,21 @@ class Wire : public std::enable_shared_from_this<Wire> {
     std::uint16_t port = 0;
   };
 
+  struct Line;
+
   static int on_socket(int domain, int type, int protocol, void* wire);
   static int on_close(int fd, void* wire);
   static int on_resolve(const char* node, const char* service, const addrinfo* hints,
                         addrinfo** found, void* wire);
   static int on_connect(int fd, const sockaddr* address, int length, const char* id, void* wire);
-  static Awaitable<void> carry(std::shared_ptr<Wire> wire, egress::LocalSocket local,
+  static Awaitable<void> carry(std::shared_ptr<Wire> wire, std::shared_ptr<Line> line,
                                Broker broker);
 
   int begin(int fd, std::size_t broker);
-  void spawn(int fd, Broker broker);
+  void spawn(std::shared_ptr<Line> line, Broker broker);
+  Awaitable<void> give(Line& line, int connection);
+  std::optional<egress::LocalSocket> take(Line& line);
+  void end(Line& line);
   void report(Error error, Fault fault);
 
   egress::HttpClient& http_;
@@ -78,9 +85,9 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::list<boost::asio::cancellation_signal> carried_;
 
   std::mutex mutex_;
-  boost::asio::io_context* loop_;          // guarded; null: closed
-  std::unordered_map<int, int> far_ends_;  // guarded; by the library's, until it connects
-  std::vector<Broker> brokers_;            // guarded; the library knows them by their index
+  boost::asio::io_context* loop_;                         // guarded; null: closed
+  std::unordered_map<int, std::shared_ptr<Line>> lines_;  // guarded; by the library's descriptor
+  std::vector<Broker> brokers_;  // guarded; the library knows them by their index
 };
 
 }  // namespace sluice::kafka
