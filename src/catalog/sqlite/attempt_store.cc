@@ -126,6 +126,13 @@ Result<AttemptStore> AttemptStore::open(const AttemptLog::Settings& settings) {
   return store;
 }
 
+Result<Statement*> AttemptStore::kept(std::string_view sql) {
+  if (const auto found = kept_.find(sql); found != kept_.end()) return &found->second;
+  Result<Statement> statement = database_.prepare(sql);
+  if (!statement) return statement.error();
+  return &kept_.emplace(sql, *std::move(statement)).first->second;
+}
+
 Result<std::uint64_t> AttemptStore::last_number(StreamId stream) {
   if (const auto known = last_numbers_.find(stream); known != last_numbers_.end()) {
     return known->second;
@@ -158,7 +165,7 @@ Result<void> AttemptStore::insert(const TakenAttempts& taken) {
   if (taken.attempts.empty()) return {};
   const Result<std::uint64_t> last = last_number(taken.stream);
   if (!last) return last.error();
-  Result<Statement> statement = database_.prepare(
+  const Result<Statement*> statement = kept(
       "INSERT INTO attempts (stream, number, time_ms, webhook_id, attempt, first_offset, "
       "last_offset, records, bytes, status, latency_us, outcome, error, fault) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -169,7 +176,8 @@ Result<void> AttemptStore::insert(const TakenAttempts& taken) {
     if (attempt.status) status = *attempt.status;
     std::optional<std::int64_t> fault;
     if (attempt.fault) fault = static_cast<std::int64_t>(*attempt.fault);
-    const Result<void> done = statement->bind(sql_id(taken.stream))
+    const Result<void> done = (*statement)
+                                  ->bind(sql_id(taken.stream))
                                   .bind(sql(++number))
                                   .bind(attempt.time.ms)
                                   .bind(attempt.webhook_id)
@@ -194,12 +202,13 @@ Result<void> AttemptStore::insert(const TakenAttempts& taken) {
 
 Result<void> AttemptStore::insert_exchange(StreamId stream, std::uint64_t number,
                                            const Attempt& attempt) {
-  Result<Statement> statement = database_.prepare(
+  const Result<Statement*> statement = kept(
       "INSERT INTO exchanges (stream, success, number, answered, request_headers, request_body, "
       "response_headers, response_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   if (!statement) return statement.error();
   const Exchange& exchange = *attempt.exchange;
-  return statement->bind(sql_id(stream))
+  return (*statement)
+      ->bind(sql_id(stream))
       .bind(std::int64_t{attempt.outcome == AttemptOutcome::Delivered})
       .bind(sql(number))
       .bind(std::int64_t{exchange.answered})
@@ -212,12 +221,13 @@ Result<void> AttemptStore::insert_exchange(StreamId stream, std::uint64_t number
 
 Result<void> AttemptStore::insert_minutes(const TakenAttempts& taken) {
   if (taken.minutes.empty()) return {};
-  Result<Statement> statement = database_.prepare(
+  const Result<Statement*> put = kept(
       "REPLACE INTO minutes (stream, minute, run, successes, errors, records, bytes, latencies) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-  if (!statement) return statement.error();
+  if (!put) return put.error();
   for (const auto& [minute, sums] : taken.minutes) {
-    const Result<void> done = statement->bind(sql_id(taken.stream))
+    const Result<void> done = (*put)
+                                  ->bind(sql_id(taken.stream))
                                   .bind(minute)
                                   .bind(run_)
                                   .bind(sql(sums.successes))
@@ -228,20 +238,30 @@ Result<void> AttemptStore::insert_minutes(const TakenAttempts& taken) {
                                   .run();
     if (!done) return done;
   }
-  return database_.execute(fmt::format("DELETE FROM minutes WHERE stream = {} AND minute <= {}",
-                                       sql_id(taken.stream),
-                                       taken.minutes.back().minute - AttemptLog::kMinutesKept));
+  const Result<Statement*> trim = kept("DELETE FROM minutes WHERE stream = ? AND minute <= ?");
+  if (!trim) return trim.error();
+  return (*trim)
+      ->bind(sql_id(taken.stream))
+      .bind(taken.minutes.back().minute - AttemptLog::kMinutesKept)
+      .run();
 }
 
 Result<void> AttemptStore::trim(StreamId stream, std::uint64_t last) {
   const std::uint64_t gone = last - std::min<std::uint64_t>(last, attempts_max_);
-  return database_.execute(fmt::format(
-      "DELETE FROM attempts WHERE stream = {0} AND number <= {1};"
-      "DELETE FROM exchanges WHERE stream = {0} AND success = 0 AND number <= {1};"
-      "DELETE FROM exchanges WHERE stream = {0} AND success = 1 AND number <= max({1}, coalesce("
-      "(SELECT number FROM exchanges WHERE stream = {0} AND success = 1 ORDER BY number DESC "
-      "LIMIT 1 OFFSET {2}), 0))",
-      sql_id(stream), gone, successes_max_));
+  for (const std::string_view text :
+       {"DELETE FROM attempts WHERE stream = ? AND number <= ?",
+        "DELETE FROM exchanges WHERE stream = ? AND success = 0 AND number <= ?"}) {
+    const Result<Statement*> trim = kept(text);
+    if (!trim) return trim.error();
+    const Result<void> done = (*trim)->bind(sql_id(stream)).bind(sql(gone)).run();
+    if (!done) return done;
+  }
+  const Result<Statement*> trim = kept(
+      "DELETE FROM exchanges WHERE stream = ?1 AND success = 1 AND number <= max(?2, coalesce("
+      "(SELECT number FROM exchanges WHERE stream = ?1 AND success = 1 ORDER BY number DESC "
+      "LIMIT 1 OFFSET ?3), 0))");
+  if (!trim) return trim.error();
+  return (*trim)->bind(sql_id(stream)).bind(sql(gone)).bind(std::int64_t{successes_max_}).run();
 }
 
 // Where rows alone are too many, as with very many streams, they stay.
