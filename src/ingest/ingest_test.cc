@@ -243,8 +243,8 @@ class IngestTest : public testing::Test {
   FakeLog log_{catalog_};
   FakeQuarantine quarantine_;
   SystemClock clock_;
-  WorkerPool pool_{"catalog", 1};
   IoThreads threads_{2};
+  WorkerPool pool_{"catalog", 1};  // ends before the loops that it posts to
   std::unique_ptr<Ingest> ingest_;
   Identity identity_;
 };
