@@ -24,6 +24,7 @@ Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& argumen
   std::vector<std::string> words = arguments;
   words.insert(words.begin(), "sluice");
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
 

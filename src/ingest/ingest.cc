@@ -80,6 +80,8 @@ struct Pending {
 
 // What the log's views point into.
 struct Payload {
+  Payload(http::Body body_in, std::list<std::string> rewritten_in)
+      : body(std::move(body_in)), rewritten(std::move(rewritten_in)) {}
   http::Body body;
   std::list<std::string> rewritten;
 };
@@ -182,8 +184,8 @@ class Service final : public Ingest {
                     .io_thread = mark.key[0] % dependencies_.threads.size(),
                     .body = std::move(run.lines),
                     .pending = std::move(pending)};
-    boost::asio::co_spawn(dependencies_.threads.loop(request.io_thread),
-                          process_run(std::move(request)), boost::asio::detached);
+    boost::asio::io_context& loop = dependencies_.threads.loop(request.io_thread);
+    boost::asio::co_spawn(loop, process_run(std::move(request)), boost::asio::detached);
   }
 
   std::optional<StoredRun> newest_run(std::string_view partition) const override {

@@ -64,6 +64,7 @@ void Wire::close() {
   {
     const std::lock_guard lock(mutex_);
     loop_ = nullptr;
+    for (const auto& [fd, line] : lines_) ::shutdown(fd, SHUT_RDWR);
   }
   // Each may take itself from the list.
   for (auto next = carried_.begin(); next != carried_.end();) {

@@ -156,7 +156,7 @@ def resident_bytes(sluice):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
 
-def test_a_client_far_behind_gets_a_gap_and_costs_no_memory(sluice):
+def test_a_client_far_behind_gets_a_gap_and_costs_no_memory(sluice, binary):
     big = [event(i, description="x" * 100_000) for i in range(20)]
     for _ in range(40):  # caches are warm now
         store(sluice, "events", big)
@@ -167,7 +167,8 @@ def test_a_client_far_behind_gets_a_gap_and_costs_no_memory(sluice):
         wait_until(lambda: "sluice_api_live_behind_total 1" in sluice.call("GET", "/metrics").text,
                    what="the client's being behind")
         assert "\nsluice_api_live_connections_behind 1\n" in sluice.call("GET", "/metrics").text
-        assert resident_bytes(sluice) < before + (30 << 20)
+        if "tsan" not in binary:  # the thread sanitizer's shadow is several times the memory touched
+            assert resident_bytes(sluice) < before + (30 << 20)
         expected, gaps = 800, 0
         while expected < 1600:
             (name, data), = live.take(1)
