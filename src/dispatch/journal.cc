@@ -196,9 +196,12 @@ std::optional<JournalEntry> Journal::recovered(StreamId stream) const {
 
 void Journal::append(const JournalEntry& entry, Done done) {
   Group group;
+  Done refused;
   {
     MutexLock lock(mutex_);
-    if (!stopping_) {
+    if (stopping_) {
+      refused = std::move(done);
+    } else {
       waiting_.push_back({entry, std::move(done)});
       if (waiting_.size() == 1) changed_.notify_one();
       if (options_.own_thread) return;
@@ -206,7 +209,7 @@ void Journal::append(const JournalEntry& entry, Done done) {
     }
   }
   if (!group.empty()) return commit(std::move(group));
-  if (done) done(Error{ErrorCode::Cancelled, "the stream journal is closed"});
+  if (refused) refused(Error{ErrorCode::Cancelled, "the stream journal is closed"});
 }
 
 void Journal::stop() {

@@ -93,6 +93,7 @@ class ListeningServer final : public Server {
     set_tls(std::move(tls));
     for (std::size_t i = 0; i < threads.size(); ++i) {
       std::vector<Acceptor> acceptors;
+      acceptors.reserve(listening.size());
       for (Listening& one : listening) acceptors.push_back(std::move(one.acceptors[i]));
       loops_.push_back(std::make_shared<Loop>(shared_, threads.loop(i), i, std::move(acceptors)));
     }
