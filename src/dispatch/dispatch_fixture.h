@@ -201,6 +201,10 @@ class FakeCatalog final : public catalog::Catalog {
     if (found == streams_.end()) return std::nullopt;
     return found->second;
   }
+  int updates() {  // that succeeded
+    const MutexLock lock(mutex_);
+    return updates_;
+  }
   void lock_up(bool locked) {
     const MutexLock lock(mutex_);
     locked_ = locked;
@@ -260,6 +264,7 @@ class FakeCatalog final : public catalog::Catalog {
     row.revision = stream.revision;
     row.applied_revision = stream.applied_revision;
     row.failing_s = stream.failing_s;
+    ++updates_;
     return {};
   }
   Result<void> delete_stream(OrganisationId, StreamId id) override {
@@ -272,6 +277,7 @@ class FakeCatalog final : public catalog::Catalog {
   Mutex mutex_;
   std::map<StreamId, catalog::Stream> streams_ SLUICE_GUARDED_BY(mutex_);
   bool locked_ SLUICE_GUARDED_BY(mutex_) = false;
+  int updates_ SLUICE_GUARDED_BY(mutex_) = 0;
 };
 
 class FakeReplays final : public catalog::Replays {

@@ -323,6 +323,22 @@ TEST_F(DispatchTest, LockedCatalogStopsNoDelivery) {
       << "it is told as soon as it listens";
 }
 
+// What failed to be written may come true after a crash: taking it back must be written as well.
+TEST_F(DispatchTest, WhatIsTakenBackAfterAFailedWriteIsTheCatalogsToo) {
+  make_stream(1, 1, 10);
+  start();
+  store(1, 10);
+  ASSERT_TRUE(eventually([] { return world().count("1") == 10; }));
+  ASSERT_TRUE(command(1, Command::Pause).has_value());
+  ASSERT_TRUE(command(1, Command::Resume).has_value());
+  catalog_.lock_up(true);
+  ASSERT_FALSE(command(1, Command::Pause).has_value());
+  catalog_.lock_up(false);
+  const int before = catalog_.updates();
+  ASSERT_TRUE(command(1, Command::Resume).has_value());
+  EXPECT_GT(catalog_.updates(), before);
+}
+
 TEST_F(DispatchTest, ManyOrganisationsAndStreams) {
   for (std::uint64_t id = 1; id <= 300; ++id) make_stream(id, 1 + id % 100, 10);
   start();

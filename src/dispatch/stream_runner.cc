@@ -165,7 +165,7 @@ void StreamRunner::moved() {
 
 std::optional<SteadyTime> StreamRunner::wants_look() const {
   std::optional<SteadyTime> at = watch_->wake_at();
-  const bool outdated = !catalog_busy_ && state() != catalog_has_;
+  const bool outdated = !catalog_busy_ && catalog_is_outdated();
   if (outdated && (!at || catalog_not_before_ < *at)) at = catalog_not_before_;
   return at;
 }
@@ -350,7 +350,7 @@ StreamSnapshot StreamRunner::snapshot() const {
 
 void StreamRunner::await_catalog(std::function<void(Result<void>)> done) {
   const RowState state = this->state();
-  if (!catalog_busy_ && state == catalog_has_) {
+  if (!catalog_busy_ && !catalog_is_outdated()) {
     done({});
     return;
   }
@@ -365,7 +365,7 @@ void StreamRunner::write_catalog_if_due() {
   if (catalog_busy_) return;
   const bool status_changed = machine_->kept_status() != catalog_has_.status;
   if (now() < catalog_not_before_ && !(status_changed && !catalog_failing_)) return;
-  if (state() != catalog_has_) write_catalog();
+  if (catalog_is_outdated()) write_catalog();
 }
 
 void StreamRunner::write_catalog() {

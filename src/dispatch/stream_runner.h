@@ -66,6 +66,8 @@ class StreamRunner final : public MachineRunner {
   std::shared_ptr<ReplayRunner> replay() const;
 
   RowState state() const { return row_state(*machine_, now()); }
+  // A write that failed may come true after a crash, until one succeeds.
+  bool catalog_is_outdated() const { return catalog_failing_ || state() != catalog_has_; }
   void write_catalog_if_due();
   void write_catalog();
   void catalog_written(const Result<void>& result);

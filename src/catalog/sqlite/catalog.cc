@@ -373,7 +373,9 @@ Result<void> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
         "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, "
         "remote_status = ?, start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, "
         "failing_s = ?, "
-        "updated_ms = ? WHERE id = ? AND organisation_id = ?");
+        // Never the same row: SQLite would write nothing, and a change before that failed, whose
+        // bytes may be in its log, could come true after a crash.
+        "updated_ms = ? + (updated_ms = ?) WHERE id = ? AND organisation_id = ?");
     if (!prepared) return prepared.error();
     update_stream_ = *std::move(prepared);
   }
@@ -386,6 +388,7 @@ Result<void> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
                                 .bind(std::int64_t{stream.revision})
                                 .bind(std::int64_t{stream.applied_revision})
                                 .bind(std::int64_t{stream.failing_s})
+                                .bind(now.ms)
                                 .bind(now.ms)
                                 .bind(sql_id(stream.id))
                                 .bind(sql_id(stream.organisation))

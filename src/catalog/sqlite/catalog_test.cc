@@ -297,6 +297,18 @@ TEST_F(CatalogTest, TextIsKeptByteForByte) {
   EXPECT_EQ((**catalog->stream(kTest, made.id)).name, stream.name);
 }
 
+// Else SQLite would write nothing, and leave a change that failed before in its log.
+TEST_F(CatalogTest, AnUpdateThatSaysTheSameChangesTheRow) {
+  const auto catalog = open();
+  add_organisations(*catalog);
+  const Stream stream = *catalog->create_stream(new_stream(), WallTime{1});
+  for (int i = 0; i < 3; ++i) {
+    const WallTime before = (*catalog->stream(kTest, stream.id))->updated;
+    ASSERT_TRUE(catalog->update_stream(stream, before));
+    EXPECT_NE((*catalog->stream(kTest, stream.id))->updated, before);
+  }
+}
+
 // Two connections, as two processes would have: the limit is looked at inside the transaction.
 TEST_F(CatalogTest, TheLimitHoldsWhenManyCreateAtOnce) {
   const auto one = open();
