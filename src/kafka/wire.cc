@@ -11,6 +11,7 @@
 #include <array>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
@@ -66,10 +67,13 @@ void Wire::close() {
     loop_ = nullptr;
     for (const auto& [fd, line] : lines_) ::shutdown(fd, SHUT_RDWR);
   }
-  // Each may take itself from the list.
-  for (auto next = carried_.begin(); next != carried_.end();) {
-    (next++)->emit(asio::cancellation_type::terminal);
-  }
+  // On the loop, where a signal is at its coroutine before emit() returns: later it may be gone.
+  asio::dispatch(http_.loop(), [self = shared_from_this()] {
+    // Each may take itself from the list.
+    for (auto next = self->carried_.begin(); next != self->carried_.end();) {
+      (next++)->emit(asio::cancellation_type::terminal);
+    }
+  });
 }
 
 // One of the library's sockets.
@@ -209,7 +213,8 @@ Awaitable<void> Wire::give(Line& line, int connection) {
   asio::steady_timer over(http_.loop(), asio::steady_timer::time_point::max());
   {
     const std::lock_guard lock(mutex_);
-    const bool given = line.near >= 0 && ::dup3(connection, line.near, O_CLOEXEC) >= 0;
+    const bool wanted = loop_ != nullptr && line.near >= 0;
+    const bool given = wanted && ::dup3(connection, line.near, O_CLOEXEC) >= 0;
     ::close(connection);
     if (!given) co_return;
     ::close(std::exchange(line.far, -1));  // wakes the library, if it waits at the pair
