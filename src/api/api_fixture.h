@@ -137,9 +137,11 @@ struct Call {
 };
 
 class ApiTest : public testing::Test {
+ public:
+  ~ApiTest() override;
+
  protected:
   explicit ApiTest(Settings settings = {});
-  ~ApiTest() override;
 
   http::Response send(const Call& call);
   // With a token of `role`; organisation 0: bound to none.

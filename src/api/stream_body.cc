@@ -33,7 +33,7 @@ void parse_status(const json& body, catalog::Stream& stream, Faults& faults) {
   if (value == nullptr) return;
   check_row(*value, "status", faults);
   const std::optional<std::uint64_t> id = id_of(*value);
-  if (id != 1 && id != 2) {
+  if (!id || (*id != 1 && *id != 2)) {
     return faults.add("status", R"(must be {"id": 1} (running) or {"id": 2} (paused))");
   }
   stream.status = id == 2 ? catalog::StreamStatus::Paused : catalog::StreamStatus::Running;

@@ -90,7 +90,8 @@ void check_row(const json& value, std::string_view path, Faults& faults) {
 
 std::optional<bool> flag_of(const json& value) {
   if (value.is_boolean()) return value.get<bool>();
-  if (value == 0 || value == 1) return value == 1;
+  if (value == 1) return true;
+  if (value == 0) return false;
   return std::nullopt;
 }
 
@@ -113,7 +114,7 @@ std::optional<std::uint32_t> parse_type(const json& body, Faults& faults) {
   check_row(*value, kProperty, faults);
   const std::optional<std::uint64_t> id = id_of(*value);
   if (id && is_stream_type(*id)) return static_cast<std::uint32_t>(*id);
-  const bool later = id == 4 || id == 5;
+  const bool later = id && (*id == 4 || *id == 5);
   faults.add(kProperty,
              later ? kLater : R"(must be {"id": 1} (usage data), 2 (events) or 3 (both))");
   return std::nullopt;

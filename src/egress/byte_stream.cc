@@ -33,10 +33,7 @@ ByteStream::~ByteStream() = default;
 
 const std::string& ByteStream::peer() const { return place_.connection->peer(); }
 
-std::optional<int> ByteStream::release() {
-  if (!arrived_.empty()) return std::nullopt;
-  return place_.connection->release();
-}
+std::optional<int> ByteStream::release() { return place_.connection->release(); }
 
 Error ByteStream::broken() const {
   const std::string& fault = place_.connection->fault();

@@ -36,7 +36,8 @@ class ByteStream {
   bool ended() const { return ended_ || broken_; }  // as far as is known
 
   // Gives a library the connection itself: it closes the descriptor, which never blocks, and this
-  // merely counts as a connection until it is destroyed. Nullopt: TLS goes over it, so relay().
+  // merely counts as a connection until it is destroyed. To be called before anything else.
+  // Nullopt: TLS goes over it, so relay().
   std::optional<int> release();
   // Passes bytes between the connection and `local`, whose other end a library has, until one of
   // both ends. An error is the connection's.

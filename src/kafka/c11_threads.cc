@@ -1,7 +1,8 @@
 // C11's threads, mutexes and condition variables in terms of POSIX's, which is what they are in
 // glibc. Only in builds with the thread sanitizer: it knows POSIX's, while librdkafka uses C11's.
 // Nor does it see the library's atomic counters: who frees a message that others have read has
-// waited for them.
+// waited for them. What is suppressed for that hides races within our callbacks on its threads,
+// too.
 
 #include <pthread.h>
 #include <threads.h>

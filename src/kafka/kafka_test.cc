@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 
+#include "base/metrics.h"
 #include "egress/testing/run.h"
 #include "egress/testing/test_server.h"
 #include "kafka/configuration.h"

@@ -29,7 +29,8 @@ Result<void> copy_files(FileSystem& fs, const std::string& from, const std::stri
   if (!names) return names.error();
   if (auto made = fs.create_directories(to); !made) return made;
   for (const std::string& name : *names) {
-    const auto done = copy_file(fs, from + "/" + name, to + "/" + name, kWhole);
+    const auto done =
+        copy_file(fs, fmt::format("{}/{}", from, name), fmt::format("{}/{}", to, name), kWhole);
     if (!done && !is_missing(done)) return done;
   }
   return fs.sync_directory(to);
@@ -63,13 +64,14 @@ Result<void> copy_segments(FileSystem& fs, const std::string& from, const std::s
     const auto bytes = firm_bytes(fs, from, *sequence, mark);
     Result<void> done;
     if (bytes) {
-      done = copy_file(fs, from + "/" + name, to + "/" + name, *bytes);
+      done =
+          copy_file(fs, fmt::format("{}/{}", from, name), fmt::format("{}/{}", to, name), *bytes);
     } else {
       done = bytes.error();
     }
     if (is_missing(done)) {
       for (const std::string& older : std::exchange(copied, {})) {
-        if (auto removed = fs.remove(to + "/" + older); !removed) return removed;
+        if (auto removed = fs.remove(fmt::format("{}/{}", to, older)); !removed) return removed;
       }
       continue;
     }
@@ -133,8 +135,8 @@ Result<void> copy_log(FileSystem& fs, const std::string& from, const std::string
   const auto names = fs.list(from);
   if (!names) return names.error();
   for (const std::string& name : *names) {
-    const std::string source = from + "/" + name;
-    const std::string target = to + "/" + name;
+    const std::string source = fmt::format("{}/{}", from, name);
+    const std::string target = fmt::format("{}/{}", to, name);
     Result<void> done;
     if (name == "quarantine") {
       done = copy_files(fs, source, target);

@@ -45,7 +45,7 @@ Result<std::vector<PartitionFiles>> list_partitions(FileSystem& fs, const std::s
   for (const std::string& name : *names) {
     const auto number = partition_from_name(name);
     if (!number) continue;
-    PartitionFiles files{*number, directory + "/" + name, {}, {}};
+    PartitionFiles files{*number, fmt::format("{}/{}", directory, name), {}, {}};
     const Result<std::optional<SyncedMark>> mark = SyncedMarkFile(fs, files.directory).read();
     if (!mark) return mark.error();
     files.mark = *mark;

@@ -52,7 +52,8 @@ Result<void> copy_journal(const std::string& from, const std::string& to) {
     Result<void> done;
     for (const std::string& name : *names) {
       if (!name.ends_with(".log")) continue;
-      done = recordlog::copy_file(disk(), from + "/" + name, to + "/" + name, kWhole);
+      done = recordlog::copy_file(disk(), fmt::format("{}/{}", from, name),
+                                  fmt::format("{}/{}", to, name), kWhole);
       if (!done) break;
     }
     if (done) return disk().sync_directory(to);
@@ -151,7 +152,8 @@ Result<void> copy_checked(const std::string& from, const std::string& to, const 
   for (const auto& [name, file] : files.items()) {
     const stdfs::path target = stdfs::path(to) / name;
     if (auto made = disk().create_directories(target.parent_path()); !made) return made;
-    const auto done = recordlog::copy_file(disk(), from + "/" + name, target, kWhole);
+    const auto done =
+        recordlog::copy_file(disk(), fmt::format("{}/{}", from, name), target, kWhole);
     if (!done) return done;
     const auto sum = checksum_of(target);
     if (!sum) return sum.error();

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
@@ -21,7 +23,7 @@ std::string unknown_command(const CLI::App& app, int argc, char** argv) {
     }
     if (known.empty()) return "";
     if (next == nullptr) {
-      return command->get_name() + ": there is no command " + word + ", but " + known;
+      return fmt::format("{}: there is no command {}, but {}", command->get_name(), word, known);
     }
     command = next;
   }

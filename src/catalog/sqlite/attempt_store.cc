@@ -126,13 +126,6 @@ Result<AttemptStore> AttemptStore::open(const AttemptLog::Settings& settings) {
   return store;
 }
 
-Result<Statement*> AttemptStore::kept(std::string_view sql) {
-  if (const auto found = kept_.find(sql); found != kept_.end()) return &found->second;
-  Result<Statement> statement = database_.prepare(sql);
-  if (!statement) return statement.error();
-  return &kept_.emplace(sql, *std::move(statement)).first->second;
-}
-
 Result<std::uint64_t> AttemptStore::last_number(StreamId stream) {
   if (const auto known = last_numbers_.find(stream); known != last_numbers_.end()) {
     return known->second;
@@ -165,7 +158,7 @@ Result<void> AttemptStore::insert(const TakenAttempts& taken) {
   if (taken.attempts.empty()) return {};
   const Result<std::uint64_t> last = last_number(taken.stream);
   if (!last) return last.error();
-  const Result<Statement*> statement = kept(
+  const Result<Statement*> statement = database_.kept(
       "INSERT INTO attempts (stream, number, time_ms, webhook_id, attempt, first_offset, "
       "last_offset, records, bytes, status, latency_us, outcome, error, fault) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -202,7 +195,7 @@ Result<void> AttemptStore::insert(const TakenAttempts& taken) {
 
 Result<void> AttemptStore::insert_exchange(StreamId stream, std::uint64_t number,
                                            const Attempt& attempt) {
-  const Result<Statement*> statement = kept(
+  const Result<Statement*> statement = database_.kept(
       "INSERT INTO exchanges (stream, success, number, answered, request_headers, request_body, "
       "response_headers, response_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   if (!statement) return statement.error();
@@ -221,7 +214,7 @@ Result<void> AttemptStore::insert_exchange(StreamId stream, std::uint64_t number
 
 Result<void> AttemptStore::insert_minutes(const TakenAttempts& taken) {
   if (taken.minutes.empty()) return {};
-  const Result<Statement*> put = kept(
+  const Result<Statement*> put = database_.kept(
       "REPLACE INTO minutes (stream, minute, run, successes, errors, records, bytes, latencies) "
       "VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   if (!put) return put.error();
@@ -238,7 +231,8 @@ Result<void> AttemptStore::insert_minutes(const TakenAttempts& taken) {
                                   .run();
     if (!done) return done;
   }
-  const Result<Statement*> trim = kept("DELETE FROM minutes WHERE stream = ? AND minute <= ?");
+  const Result<Statement*> trim =
+      database_.kept("DELETE FROM minutes WHERE stream = ? AND minute <= ?");
   if (!trim) return trim.error();
   return (*trim)
       ->bind(sql_id(taken.stream))
@@ -251,12 +245,12 @@ Result<void> AttemptStore::trim(StreamId stream, std::uint64_t last) {
   for (const std::string_view text :
        {"DELETE FROM attempts WHERE stream = ? AND number <= ?",
         "DELETE FROM exchanges WHERE stream = ? AND success = 0 AND number <= ?"}) {
-    const Result<Statement*> trim = kept(text);
+    const Result<Statement*> trim = database_.kept(text);
     if (!trim) return trim.error();
     const Result<void> done = (*trim)->bind(sql_id(stream)).bind(sql(gone)).run();
     if (!done) return done;
   }
-  const Result<Statement*> trim = kept(
+  const Result<Statement*> trim = database_.kept(
       "DELETE FROM exchanges WHERE stream = ?1 AND success = 1 AND number <= max(?2, coalesce("
       "(SELECT number FROM exchanges WHERE stream = ?1 AND success = 1 ORDER BY number DESC "
       "LIMIT 1 OFFSET ?3), 0))");

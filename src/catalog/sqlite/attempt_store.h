@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -35,10 +34,6 @@ class AttemptStore {
  private:
   AttemptStore(const AttemptLog::Settings& settings, Database database);
 
-  // Prepared at its first use: for what runs for each stream or attempt, preparing would cost more
-  // than running. `sql` stays.
-  Result<Statement*> kept(std::string_view sql);
-
   Result<std::uint64_t> last_number(StreamId stream);
   Result<void> insert(const TakenAttempts& taken);
   Result<void> insert_exchange(StreamId stream, std::uint64_t number, const Attempt& attempt);
@@ -51,7 +46,6 @@ class AttemptStore {
   std::uint64_t bytes_max_;
   std::int64_t run_ = 0;  // of this process: a minute may be of several
   Database database_;
-  std::unordered_map<std::string_view, Statement> kept_;
   std::unordered_map<StreamId, std::uint64_t> last_numbers_;
 };
 

@@ -102,7 +102,6 @@ class SqliteCatalog final : public Catalog {
   const std::size_t streams_max_;  // of an organisation
   Database database_ SLUICE_GUARDED_BY(mutex_);
   const SecretBox secrets_;
-  std::optional<Statement> update_stream_ SLUICE_GUARDED_BY(mutex_);  // once it was wanted
 };
 
 std::string place_of(const Stream& stream) {
@@ -368,18 +367,16 @@ Result<Stream> SqliteCatalog::change_stream(OrganisationId organisation, StreamI
 // Kept prepared: every stream comes here soon after its first delivery.
 Result<void> SqliteCatalog::update_stream(const Stream& stream, WallTime now) {
   const MutexLock lock(mutex_);
-  if (!update_stream_) {
-    Result<Statement> prepared = database_.prepare(
-        "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, "
-        "remote_status = ?, start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, "
-        "failing_s = ?, "
-        // Never the same row: SQLite would write nothing, and a change before that failed, whose
-        // bytes may be in its log, could come true after a crash.
-        "updated_ms = ? + (updated_ms = ?) WHERE id = ? AND organisation_id = ?");
-    if (!prepared) return prepared.error();
-    update_stream_ = *std::move(prepared);
-  }
-  const Result<void> done = update_stream_->bind(static_cast<std::int64_t>(stream.status))
+  const Result<Statement*> update = database_.kept(
+      "UPDATE streams SET status = ?, status_before_pause = ?, last_error = ?, "
+      "remote_status = ?, start_offset = ?, park_to = ?, revision = ?, applied_revision = ?, "
+      "failing_s = ?, "
+      // Never the same row: SQLite would write nothing, and a change before that failed, whose
+      // bytes may be in its log, could come true after a crash.
+      "updated_ms = ? + (updated_ms = ?) WHERE id = ? AND organisation_id = ?");
+  if (!update) return update.error();
+  const Result<void> done = (*update)
+                                ->bind(static_cast<std::int64_t>(stream.status))
                                 .bind(static_cast<std::int64_t>(stream.status_before_pause))
                                 .bind(stream.last_error)
                                 .bind_or_null(stream.remote_status)

@@ -143,6 +143,13 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(connection_.get(), statement);
 }
 
+Result<Statement*> Database::kept(std::string_view sql) {
+  if (const auto found = kept_.find(sql); found != kept_.end()) return &found->second;
+  Result<Statement> statement = prepare(sql);
+  if (!statement) return statement.error();
+  return &kept_.emplace(sql, *std::move(statement)).first->second;
+}
+
 Result<void> Database::execute(const std::string& sql) {
   const int code = sqlite3_exec(connection_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return error_of(connection_.get(), code);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "base/result.h"
@@ -69,6 +70,9 @@ class Database {
   static Result<Database> open(const std::string& path, Room room = Room::OnDisk);
 
   Result<Statement> prepare(std::string_view sql);
+  // Prepared at its first use and kept, for what runs so often that preparing would cost more than
+  // running. For run() alone. `sql` outlives this.
+  Result<Statement*> kept(std::string_view sql);
   // Runs all statements of `sql`, ignoring rows.
   Result<void> execute(const std::string& sql);
   // Writes the bytes of the write-ahead log, if there is one, to it once more, and syncs it. To be
@@ -87,6 +91,7 @@ class Database {
   explicit Database(sqlite3* connection) : connection_(connection) {}
 
   std::unique_ptr<sqlite3, Close> connection_;
+  std::unordered_map<std::string_view, Statement> kept_;  // goes first
 };
 
 // Opens or makes a catalog's file, as open_sqlite() says; the error names the path.
