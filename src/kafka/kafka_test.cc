@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 
 #include "base/metrics.h"
 #include "egress/testing/run.h"
@@ -101,6 +102,14 @@ TEST_F(KafkaProducer, AConnectionCountsUntilTheLibraryClosesIt) {
   for (int i = 0; i < 1000 && made < 5; ++i) loop_.run_for(10ms);  // the library tries again
   EXPECT_GE(made, 5);
   EXPECT_LE(connections.value(), 2);  // one that ends, one that begins
+}
+
+// As at the end of the server: what waits on a loop goes with it, after the HTTP client.
+TEST_F(KafkaProducer, MayGoWithItsLoop) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  auto producer = open(at(server));
+  send(*producer, 300ms);
+  boost::asio::post(loop_, [producer = std::move(producer)] {});
 }
 
 TEST_F(KafkaProducer, ManyCanBeginAndEndAtOnce) {

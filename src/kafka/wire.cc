@@ -62,13 +62,14 @@ void Wire::install(rd_kafka_conf_s* configuration) {
 
 void Wire::close() {
   on_fault_ = nullptr;
+  asio::io_context* loop = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    loop_ = nullptr;
+    loop = std::exchange(loop_, nullptr);
     for (const auto& [fd, line] : lines_) ::shutdown(fd, SHUT_RDWR);
   }
   // On the loop, where a signal is at its coroutine before emit() returns: later it may be gone.
-  asio::dispatch(http_.loop(), [self = shared_from_this()] {
+  asio::dispatch(*loop, [self = shared_from_this()] {
     // Each may take itself from the list.
     for (auto next = self->carried_.begin(); next != self->carried_.end();) {
       (next++)->emit(asio::cancellation_type::terminal);

@@ -46,13 +46,15 @@ class Wire : public std::enable_shared_from_this<Wire> {
     std::shared_ptr<egress::TlsContext> tls = nullptr;  // null: the server's
     std::chrono::milliseconds connect_ms_max{10'000};
   };
-  // `on_fault` is called on the loop, until close(). `http` and `clock` stay until close().
+  // `on_fault` is called on the loop, until close(). `http` and `clock` stay as long as the loop
+  // runs.
   Wire(egress::HttpClient& http, const Clock& clock, Options options,
        std::function<void(const WireFault&)> on_fault);
 
   void install(rd_kafka_conf_s* configuration);
 
-  // Ends what is connected; from now on nothing gets through.
+  // Ends what is connected; from now on nothing gets through. Once; on the loop, or when it no
+  // longer runs.
   void close();
 
  private:
