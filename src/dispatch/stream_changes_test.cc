@@ -351,6 +351,17 @@ TEST(HandOver, AwaitsTheAttemptUnderWayAndBeginsNoOther) {
   EXPECT_EQ(s.reopen(), "save 10, send 5-1-10-19 #1");
 }
 
+TEST(HandOver, WhatTheJournalRefusedIsSavedWhenTheServerStopsMeanwhile) {
+  Script s;
+  s.begin();
+  s.store(10);
+  s.close();
+  EXPECT_EQ(s.delivered(), "save 10");
+  EXPECT_EQ(s.save_failed(), "");
+  EXPECT_TRUE(s.machine->closed());
+  EXPECT_EQ(s.stop(), "save 10");
+}
+
 TEST(HandOver, AnAnswerThatWasLostLeavesItsRecordsInDoubt) {
   Script s;
   s.begin();

@@ -707,6 +707,7 @@ std::uint64_t StreamMachine::memory_bytes() const {
 
 Actions StreamMachine::stop(SteadyTime now) {
   stopping_ = true;
+  if (closing_) save_anew(now);
   return finish(now);
 }
 
@@ -717,9 +718,14 @@ Actions StreamMachine::close(SteadyTime now) {
 
 Actions StreamMachine::reopen(SteadyTime now) {
   closing_ = false;
-  saved_.reset();  // on the way out once was enough, even if it failed
-  save_due_ = now;
+  save_anew(now);
   return finish(now);
+}
+
+// While it was being closed once was enough, even if it failed.
+void StreamMachine::save_anew(SteadyTime now) {
+  saved_.reset();
+  save_due_ = now;
 }
 
 bool StreamMachine::closed() const { return closing_ && idle(); }

@@ -327,6 +327,7 @@ class StreamMachine {
   void release_memory();
 
   void save_cursor(SteadyTime now);
+  void save_anew(SteadyTime now);
   bool may_save() const;
   JournalEntry entry() const;
   JournalEntry boundary_entry() const;
