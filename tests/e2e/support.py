@@ -76,8 +76,10 @@ class Sluice:
         return status
 
     def close(self):
+        """Ends what still runs: each server must also know how to go."""
         if self.process and self.process.poll() is None:
-            self.kill()
+            status = self.stop()
+            assert status == 0, f"ended with {status}: {self.stderr()[-3000:]}"
 
     def run(self, *arguments, **options):
         return subprocess.run([self.binary, *arguments], capture_output=True, text=True,
