@@ -16,6 +16,7 @@ DispatchLoop::DispatchLoop(boost::asio::io_context& loop, connectors::ConnectorC
     : loop_(loop),
       context_(std::move(context)),
       shared_(std::move(shared)),
+      round_timer_(loop),
       memory_timer_(loop),
       held_back_timer_(loop) {}
 
@@ -72,13 +73,20 @@ void DispatchLoop::drain_inbox() {
 }
 
 void DispatchLoop::queue_read(std::shared_ptr<MachineRunner> runner) {
-  Reads& reads = runner->is_replay() ? replay_reads_ : reads_;
-  reads.push_back(std::move(runner));
+  if (runner->is_replay()) {
+    replay_reads_.push_back(std::move(runner));
+  } else if (runner->reads_on()) {
+    reads_.push_back(std::move(runner));
+  } else {
+    paced_reads_.push_back({std::move(runner), std::chrono::steady_clock::now()});
+  }
   post_turn();
 }
 
 void DispatchLoop::post_turn() {
-  if ((reads_.empty() && replay_reads_.empty()) || std::exchange(turn_posted_, true)) return;
+  const bool is_wanted =
+      !reads_.empty() || !replay_reads_.empty() || (!paced_reads_.empty() && !awaits_round_);
+  if (!is_wanted || std::exchange(turn_posted_, true)) return;
   boost::asio::post(loop_, [self = shared_from_this()] { self->take_turn(); });
 }
 
@@ -88,9 +96,8 @@ void DispatchLoop::take_turn() {
     return;
   }
   turn_posted_ = false;
-  Reads& reads = reads_.empty() ? replay_reads_ : reads_;
-  const auto runner = std::move(reads.front());
-  reads.pop_front();
+  const std::shared_ptr<MachineRunner> runner = next_in_turn();
+  if (runner == nullptr) return;
   if (runner->held_back()) {
     hold_back(runner);
     return post_turn();
@@ -98,11 +105,44 @@ void DispatchLoop::take_turn() {
   runner->read();
   // Where memory is short one stream after the other completes its batch: all at a time, none
   // might ever.
+  Reads& reads = runner->is_replay() ? replay_reads_ : reads_;
   if (memory_is_short() && !reads.empty() && reads.back() == runner) {
     reads.pop_back();
     reads.push_front(runner);
   }
   post_turn();
+}
+
+// In turn from those that are paced and those that go on. Null: all who wait do so for a round.
+std::shared_ptr<MachineRunner> DispatchLoop::next_in_turn() {
+  const bool may_be_paced = !awaits_round_ && (reads_.empty() || !paced_was_last_);
+  if (may_be_paced && !paced_reads_.empty()) {
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const SteadyTime at = pacer_.next(now, paced_reads_.front().since);
+    if (at <= now) {
+      pacer_.taken();
+      paced_was_last_ = true;
+      std::shared_ptr<MachineRunner> runner = std::move(paced_reads_.front().runner);
+      paced_reads_.pop_front();
+      return runner;
+    }
+    await_round(at);
+  }
+  paced_was_last_ = false;
+  Reads& reads = reads_.empty() ? replay_reads_ : reads_;
+  if (reads.empty()) return nullptr;
+  std::shared_ptr<MachineRunner> runner = std::move(reads.front());
+  reads.pop_front();
+  return runner;
+}
+
+void DispatchLoop::await_round(SteadyTime until) {
+  awaits_round_ = true;
+  round_timer_.expires_at(until);
+  round_timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    self->awaits_round_ = false;
+    self->post_turn();
+  });
 }
 
 void DispatchLoop::hold_back(std::shared_ptr<MachineRunner> runner) {

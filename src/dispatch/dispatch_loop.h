@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "dispatch/stream_runner.h"
+#include "dispatch/turn_pacer.h"
 #include "filters/filter.h"
 
 namespace sluice::dispatch {
@@ -43,6 +44,8 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   void drain_inbox();
   void post_turn();
   void take_turn();
+  std::shared_ptr<MachineRunner> next_in_turn();
+  void await_round(SteadyTime until);
   bool memory_is_short() const;
   void wait_for_memory();
   void hold_back(std::shared_ptr<MachineRunner> runner);
@@ -53,9 +56,19 @@ class DispatchLoop final : public ReadQueue, public std::enable_shared_from_this
   filters::Evaluator evaluator_;
 
   std::unordered_map<OrganisationId, Runners> runners_;
+  struct Waiting {
+    std::shared_ptr<MachineRunner> runner;
+    SteadyTime since;
+  };
   using Reads = std::deque<std::shared_ptr<MachineRunner>>;
-  Reads reads_;         // at most one entry a runner
-  Reads replay_reads_;  // served when there are no others
+  // At most one entry a runner, in one of the three.
+  std::deque<Waiting> paced_reads_;  // may have little to read
+  Reads reads_;                      // go on: their last turn did not take all
+  Reads replay_reads_;               // served when none of reads_ waits
+  TurnPacer pacer_;
+  boost::asio::steady_timer round_timer_;
+  bool awaits_round_ = false;
+  bool paced_was_last_ = false;
   bool turn_posted_ = false;
   bool stopping_ = false;
   boost::asio::steady_timer memory_timer_;

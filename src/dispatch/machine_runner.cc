@@ -167,9 +167,13 @@ bool MachineRunner::is_to_wait() const {
 void MachineRunner::read() {
   if (removed_) return;
   std::uint64_t bytes = 0;
+  reads_on_ = true;
   for (int reads = 0; reads < kTurnReads && bytes < kTurnBytes; ++reads) {
     const std::optional<Offset> from = machine_->wants_read();
-    if (!from) break;
+    if (!from) {
+      reads_on_ = false;
+      break;
+    }
     const auto result = reader_->read(*from);
     if (result && result->chunk) bytes += result->chunk->joined.size();
     handle(machine_->read_done(result, now()));

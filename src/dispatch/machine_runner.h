@@ -150,6 +150,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   bool held_back();
   // Reads at most kTurnBytes or so, then queues up again if it wants more.
   virtual void read();
+  bool reads_on() const { return reads_on_; }  // its last turn did not take all there was
   virtual void release_memory();
   virtual void stop();
   virtual void abandon();
@@ -197,6 +198,7 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   std::optional<StreamMachine> machine_;  // from begin() on
   bool removed_ = false;
   bool read_queued_ = false;
+  bool reads_on_ = false;
 
  private:
   void append(const JournalEntry& entry,
