@@ -74,17 +74,17 @@ void Stream::find_letters() {
   const bool found_state = found != world_.parked_states.end();
   require(!parked_state_ || (found_state && found->second.entry.cursor >= parked_state_->cursor),
           "where it stood beside its dead letters is forgotten");
+  const std::set<Offset> perhaps_parked = std::exchange(perhaps_parked_, {});
   if (!found_state) return;
   const auto page = world_.letters->list(id_, Offset{0}, kAll);
   require(page.has_value(), page ? "" : "its dead letters cannot be read: " + page.error().message);
   for (const catalog::DeadLetter& letter : page->letters) {
     const Offset offset = letter.offset;
     const auto& [entry, ahead] = found->second;
-    if (perhaps_parked_.contains(offset) && (offset < entry.cursor || ahead.contains(offset))) {
+    if (perhaps_parked.contains(offset) && (offset < entry.cursor || ahead.contains(offset))) {
       note_parked(offset);
     }
   }
-  perhaps_parked_.clear();
   parked_state_ = found->second.entry;
   check_letters();
 }
