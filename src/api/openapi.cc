@@ -44,7 +44,7 @@ ordered_json field_schema(const ordered_json& field) {
     schema["additionalProperties"] = {{"type", "string"}, {"minLength", 1}};
   } else {
     schema["type"] = "string";
-    schema["minLength"] = 1;
+    if (field.value("default", "-") != "") schema["minLength"] = 1;
     if (kind == "url") schema["format"] = "uri";
     if (kind == "secret") schema["format"] = "password";
   }

@@ -38,7 +38,9 @@ Problem check_string(const json& value, std::size_t bytes_max, std::string_view 
   return std::nullopt;
 }
 
-Problem check_text(const json&, const json& value) {
+// What an answer shows, be it an empty default, may be sent back.
+Problem check_text(const json& field, const json& value) {
+  if (field.contains("default") && value == field.at("default")) return std::nullopt;
   return check_string(value, kStringBytesMax, "");
 }
 
@@ -63,6 +65,7 @@ Problem check_integer(const json& field, const json& value) {
   if (fits && value.get<std::int64_t>() >= min && value.get<std::int64_t>() <= max) {
     return std::nullopt;
   }
+  if (min == max) return fmt::format("must be {}", min);
   return fmt::format("must be an integer from {} to {}", min, max);
 }
 

@@ -18,6 +18,8 @@ constexpr std::string_view kSchema = R"({"type": "Test", "label": "Test", "field
   {"key": "size", "kind": "integer", "default": 3000, "min": 1, "max": 10000},
   {"key": "offset", "kind": "integer"},
   {"key": "compress", "kind": "boolean", "default": false},
+  {"key": "version", "kind": "integer", "min": 1, "max": 1},
+  {"key": "exchange", "kind": "string", "default": ""},
   {"key": "method", "kind": "enum", "values": ["POST", "PUT"], "default": "POST"},
   {"key": "headers", "kind": "headers", "default": []}]})";
 
@@ -41,7 +43,9 @@ TEST(Schema, FillsInDefaultsAndKeepsWhatIsGiven) {
                             {"size", 1},
                             {"headers", {"a:b"}},
                             {"compress", false},
+                            {"exchange", ""},
                             {"method", "POST"}}));
+  EXPECT_EQ(faults_of(complete), Strings{}) << "what is shown may be sent back";
 }
 
 TEST(Schema, NamesEveryPropertyAtFault) {
@@ -51,6 +55,7 @@ TEST(Schema, NamesEveryPropertyAtFault) {
             (Strings{"c.sizes: unknown property", "c.url: is required",
                      "c.size: must be an integer from 1 to 10000",
                      "c.method: must be one of POST, PUT"}));
+  EXPECT_EQ(faults_of({{"url", "http://a/"}, {"version", 2}}), Strings{"c.version: must be 1"});
 }
 
 TEST(Schema, RefusesValuesOfTheWrongKind) {
