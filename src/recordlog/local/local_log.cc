@@ -30,7 +30,7 @@ class LocalLogImpl final : public LocalLog {
   }
 
   void append(AppendRequest request, AppendDone done) override;
-  void set_observer(AppendObserver* observer) override { context_->observer = observer; }
+  void set_observer(AppendObserver* observer) override { context_->observer.set(observer); }
 
   std::unique_ptr<Reader> reader(OrganisationId organisation, KindSet kinds) override {
     return std::make_unique<LocalReader>(*context_, partition_of(organisation), organisation,

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <random>
+#include <thread>
 
 #include "recordlog/local/log_test_support.h"
 #include "recordlog/local/partition_files.h"
@@ -275,6 +278,33 @@ TEST_F(LocalLogTest, TheObserverHearsOfWhatIsOnStableStorage) {
   log_.close();
   EXPECT_EQ(observer.heard, (std::vector<Offset>{Offset{2}, Offset{3}}));
   EXPECT_TRUE(observer.readable);
+}
+
+TEST_F(LocalLogTest, AnObserverThatIsLetGoIsNoLongerWithin) {
+  class Observer final : public AppendObserver {
+   public:
+    void on_appended(std::span<const Appended>) override {
+      entered.set_value();
+      leave.get_future().wait();
+      left = true;
+    }
+    std::promise<void> entered;
+    std::promise<void> leave;
+    std::atomic<bool> left = false;
+  };
+  Observer observer;
+  log_->set_observer(&observer);
+  RequestMaker maker;
+  maker.group(kAcme, Kind::Event).record(record_text(kAcme, 0), 0);
+  log_->append(maker.make(), [](const Result<void>&) {});
+  observer.entered.get_future().wait();
+  std::thread leaving([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    observer.leave.set_value();
+  });
+  log_->set_observer(nullptr);
+  EXPECT_TRUE(observer.left);
+  leaving.join();
 }
 
 TEST_F(LocalLogTest, RefusesWhenTooMuchWaitsForTheDisk) {

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <span>
 #include <string>
 
 #include "base/clock.h"
@@ -111,6 +114,24 @@ class ReaderCounts {
 // A frame up to this size is small: `LogContext::chunks` has none of them.
 inline constexpr std::uint32_t kSmallFrameMax = 16 * 1024;
 
+// Who is told of what was stored. Once another is set, nobody is within the one before. Threads:
+// any; those that tell do not wait for each other.
+class ObserverSlot {
+ public:
+  void set(AppendObserver* observer) {
+    const std::unique_lock lock(mutex_);
+    observer_ = observer;
+  }
+  void tell(std::span<const AppendObserver::Appended> appended) const {
+    const std::shared_lock lock(mutex_);
+    if (observer_ != nullptr) observer_->on_appended(appended);
+  }
+
+ private:
+  mutable std::shared_mutex mutex_;
+  AppendObserver* observer_ = nullptr;
+};
+
 struct LogContext {
   static constexpr std::uint64_t kOpenFilesMax = 256;
 
@@ -150,7 +171,7 @@ struct LogContext {
   DiskBudget budget;
   MarkTable marks;
   std::unique_ptr<RetentionGuard> retention_guard;  // from recovery on
-  std::atomic<AppendObserver*> observer = nullptr;
+  ObserverSlot observer;
   std::atomic<std::uint64_t> queue_bytes = 0;
 };
 

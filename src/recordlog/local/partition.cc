@@ -320,7 +320,7 @@ void Partition::publish(std::span<const PreparedChunk> chunks, std::uint64_t byt
   context_.metrics.records.add(static_cast<double>(records));
   context_.metrics.bytes.add(static_cast<double>(bytes));
   context_.metrics.segment_bytes.add(static_cast<double>(bytes));
-  if (AppendObserver* observer = context_.observer.load()) observer->on_appended(appended);
+  context_.observer.tell(appended);
 }
 
 // --- segments
