@@ -148,7 +148,8 @@ class RecordLog {
   // ResourceExhausted at once when too much is waiting for the disk.
   virtual void append(AppendRequest request, AppendDone done) = 0;
 
-  // One observer, set before the first append. Null ends that: then nobody is within the one before.
+  // One observer, set before the first append. Null ends that: when this returns, nobody is within
+  // the one before.
   virtual void set_observer(AppendObserver* observer) = 0;
 
   virtual std::unique_ptr<Reader> reader(OrganisationId organisation, KindSet kinds) = 0;
