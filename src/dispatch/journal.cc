@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/logging.h"
 #include "base/threads.h"
 
@@ -17,6 +18,8 @@ namespace {
 constexpr std::string_view kPrefix = "stream-";
 constexpr std::string_view kSuffix = ".log";
 constexpr std::size_t kReadSlots = 8192;  // 1 MiB at a time
+// From begin to begin, while a group serves several streams: then more of them share the next.
+constexpr std::chrono::milliseconds kSharedGroupsEvery{5};
 
 std::optional<std::uint64_t> sequence_of(std::string_view name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return std::nullopt;
@@ -222,14 +225,19 @@ void Journal::stop() {
 }
 
 void Journal::run() {
+  SteadyTime next;
   for (;;) {
     Group group;
     {
       MutexLock lock(mutex_);
       while (waiting_.empty() && !stopping_) changed_.wait(mutex_);
       if (waiting_.empty()) return;
+      while (!stopping_ && std::chrono::steady_clock::now() < next) {
+        changed_.wait_until(mutex_, next);
+      }
       group.swap(waiting_);
     }
+    next = group.size() > 1 ? std::chrono::steady_clock::now() + kSharedGroupsEvery : SteadyTime();
     commit(std::move(group));
   }
 }

@@ -13,9 +13,9 @@ class TurnPacer {
  public:
   // So many a round begin at once; who comes behind them waits for a later round, but not longer
   // than kWaitMax.
-  static constexpr int kTurnsARound = 8;
+  static constexpr int kTurnsARound = 4;
   static constexpr std::chrono::milliseconds kRound{4};
-  static constexpr std::chrono::milliseconds kWaitMax{250};
+  static constexpr std::chrono::milliseconds kWaitMax{500};
 
   // When the one that has waited since `since` may have its turn: `now`, or later.
   SteadyTime next(SteadyTime now, SteadyTime since);

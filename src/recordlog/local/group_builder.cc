@@ -17,11 +17,32 @@ constexpr std::size_t kStagingExcessMax = 8;
 // request, side by side, need not be copied for readers (see Partition::keep_for_readers).
 constexpr std::uint64_t kChunkFullEnough = kChunkJoinedBytesMax / 2;
 
+// What follows is of many requests, each received by an I/O thread: in this thread's cache there is
+// nothing of it yet.
+constexpr std::size_t kGroupsAhead = 4;
+constexpr std::size_t kFetchBytesMax = 16 * kKiB;  // a chunk ahead; more would not stay
+constexpr std::size_t kCacheLineBytes = 64;
+
+void fetch(const char* bytes, std::size_t count) {
+  for (std::size_t at = 0; at < count; at += kCacheLineBytes) __builtin_prefetch(bytes + at);
+}
+
 bool follows_behind_comma(std::string_view before, std::string_view after) {
   return after.data() == before.data() + before.size() + 1 && after.data()[-1] == ',';
 }
 
 }  // namespace
+
+void join_piece(std::vector<iovec>& pieces, iovec piece) {
+  if (!pieces.empty()) {
+    iovec& last = pieces.back();
+    if (static_cast<const char*>(last.iov_base) + last.iov_len == piece.iov_base) {
+      last.iov_len += piece.iov_len;
+      return;
+    }
+  }
+  pieces.push_back(piece);
+}
 
 void GroupBuilder::clear() {
   plans_.clear();
@@ -60,8 +81,17 @@ void GroupBuilder::add_run(Plan& plan, const Run& run, std::uint64_t joined_byte
   plan.joined_bytes += joined_bytes;
 }
 
-void GroupBuilder::add(const AppendRequest& request, std::size_t index) {
-  const NewRecords& group = request.groups[index];
+void GroupBuilder::add(const AppendRequest& request, std::span<const std::uint32_t> groups) {
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (i + kGroupsAhead < groups.size()) {
+      const NewRecords& ahead = request.groups[groups[i + kGroupsAhead]];
+      fetch(reinterpret_cast<const char*>(&ahead), sizeof(ahead));
+    }
+    add_group(request, request.groups[groups[i]]);
+  }
+}
+
+void GroupBuilder::add_group(const AppendRequest& request, const NewRecords& group) {
   const std::span<const NewRecord> records = group.records;
   std::size_t at = 0;
   while (at < records.size()) {
@@ -89,8 +119,20 @@ void GroupBuilder::add(const AppendRequest& request, std::size_t index) {
 
 std::span<PreparedChunk> GroupBuilder::prepare() {
   reserve_staging();
-  for (const Plan& plan : plans_) prepare_chunk(plan);
+  for (std::size_t i = 0; i < plans_.size(); ++i) {
+    if (i + 1 < plans_.size()) fetch_ahead(plans_[i + 1]);
+    prepare_chunk(plans_[i]);
+  }
   return chunks_;
+}
+
+void GroupBuilder::fetch_ahead(const Plan& plan) const {
+  if (plan.joined_bytes > kFetchBytesMax) return;
+  for (std::uint32_t run = plan.first_run; run != kNone; run = runs_[run].next) {
+    for (const NewRecord& record : runs_[run].records) {
+      fetch(record.bytes.data(), record.bytes.size());
+    }
+  }
 }
 
 // Enough for everything to be gathered; what is not touched costs no memory.
@@ -114,14 +156,12 @@ std::byte* GroupBuilder::take(std::size_t count) {
 
 void GroupBuilder::add_piece(const void* bytes, std::size_t count) {
   if (count == 0) return;
+  const iovec piece{const_cast<void*>(bytes), count};
   if (pieces_.size() > chunks_.back().first_piece) {
-    iovec& last = pieces_.back();
-    if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes) {
-      last.iov_len += count;
-      return;
-    }
+    join_piece(pieces_, piece);
+  } else {
+    pieces_.push_back(piece);
   }
-  pieces_.push_back({const_cast<void*>(bytes), count});
 }
 
 void GroupBuilder::add_text(std::string_view bytes) {

@@ -34,6 +34,9 @@ struct PreparedChunk {
   std::string_view joined;
 };
 
+// Adds `piece`, or makes the last one longer where it lies directly behind that.
+void join_piece(std::vector<iovec>& pieces, iovec piece);
+
 // Records that lie in the request's payload with exactly one comma between them
 // are not copied: the pieces point there. Everything else is gathered. Threads:
 // none.
@@ -42,8 +45,8 @@ class GroupBuilder {
   // What was added and prepared before is forgotten; memory is kept for the
   // next group.
   void clear();
-  // `group` is an index into request.groups. In the order of storing; `request` outlives clear().
-  void add(const AppendRequest& request, std::size_t group);
+  // `groups` are indexes into request.groups. In the order of storing; `request` outlives clear().
+  void add(const AppendRequest& request, std::span<const std::uint32_t> groups);
   // After the last add().
   std::span<PreparedChunk> prepare();
   // Where frames lie of which pieces() is one; shared, it stays after clear().
@@ -71,9 +74,11 @@ class GroupBuilder {
     std::uint32_t next = kNone;
   };
 
+  void add_group(const AppendRequest& request, const NewRecords& group);
   std::uint32_t plan_for(OrganisationId organisation, Kind kind);
   void add_run(Plan& plan, const Run& run, std::uint64_t joined_bytes);
   void reserve_staging();
+  void fetch_ahead(const Plan& plan) const;
   void prepare_chunk(const Plan& plan);
   std::span<const ChunkMark> write_marks(const Plan& plan, std::byte* into) const;
   void add_text(std::string_view bytes);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr OrganisationId kAcme{1};
 constexpr OrganisationId kBolt{2};
+constexpr std::uint32_t kFirst[] = {0};  // of a request's groups
 
 // What a writer would put into the file, decoded as a reader would.
 std::shared_ptr<const Chunk> decoded(const GroupBuilder& builder, const PreparedChunk& prepared) {
@@ -41,7 +42,7 @@ AppendRequest request_of(OrganisationId organisation, Kind kind, int count, std:
 TEST(GroupBuilder, WritesNeighboursInThePayloadWithoutCopyingThem) {
   const AppendRequest request = request_of(kAcme, Kind::Event, 100, 700);
   GroupBuilder builder;
-  builder.add(request, 0);
+  builder.add(request, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto pieces = builder.pieces(chunks[0]);
@@ -63,7 +64,7 @@ TEST(GroupBuilder, GathersRecordsThatLieApart) {
     group.records.push_back({std::string_view(payload).substr(at, 7), {}});
   }
   GroupBuilder builder;
-  builder.add(request, 0);
+  builder.add(request, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto chunk = decoded(builder, chunks[0]);
@@ -77,7 +78,7 @@ TEST(GroupBuilder, JoinsRequestsOfOneOrganisationAndKeepsOthersApart) {
   const AppendRequest other = request_of(kBolt, Kind::Event, 2, 60, 0);
   const AppendRequest second = request_of(kAcme, Kind::Event, 3, 60, 3);
   GroupBuilder builder;
-  for (const AppendRequest* request : {&first, &other, &second}) builder.add(*request, 0);
+  for (const AppendRequest* request : {&first, &other, &second}) builder.add(*request, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 2u);
   const auto acme = decoded(builder, chunks[0]);
@@ -92,9 +93,9 @@ TEST(GroupBuilder, BeginsAChunkWhereTheKindChangesSoThatOrderIsKept) {
   const AppendRequest events = request_of(kAcme, Kind::Event, 1, 60, 0);
   const AppendRequest usage = request_of(kAcme, Kind::Usage, 1, 60, 1);
   GroupBuilder builder;
-  builder.add(events, 0);
-  builder.add(usage, 0);
-  builder.add(events, 0);
+  builder.add(events, kFirst);
+  builder.add(usage, kFirst);
+  builder.add(events, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(decoded(builder, chunks[0])->kind, Kind::Event);
@@ -106,8 +107,8 @@ TEST(GroupBuilder, CutsChunksAtTheirLimits) {
   const AppendRequest many = request_of(kAcme, Kind::Event, 10'000, 40);
   const AppendRequest big = request_of(kBolt, Kind::Event, 5, 400'000);
   GroupBuilder builder;
-  builder.add(many, 0);
-  builder.add(big, 0);
+  builder.add(many, kFirst);
+  builder.add(big, kFirst);
   std::vector<std::uint32_t> counts;
   for (const PreparedChunk& chunk : builder.prepare()) {
     counts.push_back(chunk.header->count);
@@ -120,7 +121,7 @@ TEST(GroupBuilder, CutsChunksAtTheirLimits) {
 TEST(GroupBuilder, DoesNotSplitARequestBetweenTwoChunksThatAreFullEnough) {
   const AppendRequest request = request_of(kAcme, Kind::Event, 1000, 700);
   GroupBuilder builder;
-  for (int i = 0; i < 3; ++i) builder.add(request, 0);
+  for (int i = 0; i < 3; ++i) builder.add(request, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 3u);
   for (const PreparedChunk& chunk : chunks) {
@@ -137,7 +138,7 @@ TEST(GroupBuilder, ARecordBeyondTheLimitGoesAlone) {
   maker.record(record_text(kAcme, 2), 2);
   const AppendRequest request = maker.make();
   GroupBuilder builder;
-  builder.add(request, 0);
+  builder.add(request, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_EQ(decoded(builder, chunks[1])->record(0).size(), kChunkJoinedBytesMax + 10);
@@ -148,7 +149,7 @@ TEST(GroupBuilder, IsUsedAgainAndAgain) {
   for (int round = 0; round < 3; ++round) {
     builder.clear();
     const AppendRequest request = request_of(kAcme, Kind::Event, 10, 60, round);
-    builder.add(request, 0);
+    builder.add(request, kFirst);
     const auto chunks = builder.prepare();
     ASSERT_EQ(chunks.size(), 1u);
     EXPECT_EQ(decoded(builder, chunks[0])->columns[0].id, round);

@@ -123,14 +123,15 @@ TEST_F(Marks, TellWhichRecordsAreStoredOfARequestThatFailedHalfway) {
 }
 
 TEST_F(Marks, ShareAChunkWithRequestsThatHaveNone) {
+  constexpr std::uint32_t kFirst[] = {0};  // of a request's groups
   GroupBuilder builder;
   const AppendRequest one = marked(1, {kAcme}, 3);
   AppendRequest bare = marked(2, {kAcme}, 4);
   bare.mark.reset();
   const AppendRequest three = marked(3, {kAcme}, 5);
-  builder.add(one, 0);
-  builder.add(bare, 0);
-  builder.add(three, 0);
+  builder.add(one, kFirst);
+  builder.add(bare, kFirst);
+  builder.add(three, kFirst);
   const auto chunks = builder.prepare();
   ASSERT_EQ(chunks.size(), 1u);
   const auto marks = chunks[0].marks;

@@ -173,6 +173,10 @@ bool Partition::wait_for_work(std::vector<Part>& parts) {
   while (queue_.empty() && !stopping_ && retention_wanted_ == retention_done_) {
     if (!wake_.wait_until(mutex_, until)) break;
   }
+  while (!queue_.empty() && !stopping_ && std::chrono::steady_clock::now() < pacer_.next()) {
+    wake_.wait_until(mutex_, pacer_.next());
+  }
+  pacer_.begins(std::chrono::steady_clock::now());
   std::uint64_t bytes = 0;
   std::size_t taken = 0;
   while (taken < queue_.size() && bytes < kGroupBytes) bytes += queue_[taken++].bytes;
@@ -184,12 +188,10 @@ bool Partition::wait_for_work(std::vector<Part>& parts) {
 
 void Partition::commit(std::vector<Part>& parts) {
   builder_.clear();
-  for (const Part& part : parts) {
-    for (const std::uint32_t group : part.groups) {
-      builder_.add(part.append->request, group);
-    }
-  }
-  const Result<void> result = write_chunks(builder_.prepare());
+  for (const Part& part : parts) builder_.add(part.append->request, part.groups);
+  const std::span<PreparedChunk> chunks = builder_.prepare();
+  pacer_.consists_of(chunks);
+  const Result<void> result = write_chunks(chunks);
   {
     const MutexLock lock(mutex_);
     if (result) {
@@ -246,8 +248,7 @@ Result<void> Partition::write_run(std::span<PreparedChunk> chunks) {
     // given out again.
     next_offset = plus(next_offset, chunk.header->count);
     bytes += chunk.header->frame_bytes;
-    const auto pieces = builder_.pieces(chunk);
-    pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+    for (const iovec& piece : builder_.pieces(chunk)) join_piece(pieces_, piece);
   }
   const SteadyTime begun = std::chrono::steady_clock::now();
   const Result<void> written = writer_->append(pieces_, bytes);

@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "recordlog/local/group_builder.h"
+#include "recordlog/local/group_pacer.h"
 #include "recordlog/local/log_context.h"
 #include "recordlog/local/partition_files.h"
 #include "recordlog/local/recent_frames.h"
@@ -87,6 +88,7 @@ class Partition {
   // The commit thread's own.
   bool ended_ = false;
   GroupBuilder builder_;
+  GroupPacer pacer_;
   std::vector<iovec> pieces_;
   std::vector<Segment::NewEntry> entries_;
   std::vector<IndexMark> marks_;
