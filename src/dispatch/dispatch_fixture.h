@@ -389,10 +389,13 @@ class DispatchTest : public ::testing::Test {
     threads_.reset();
   }
 
+  // Each on a host of its own, so that none waits for others to begin.
   static std::string destination(const std::string& name, std::uint32_t size) {
-    return fmt::format(
-        R"({{"connection_type": "Fake", "credentials": {{"name": "{}", "size": {}}}}})", name,
-        size);
+    return nlohmann::json{
+        {"connection_type", "Fake"},
+        {"credentials", {{"name", name}, {"size", size}, {"url", "http://" + name + ".test/"}}},
+    }
+        .dump();
   }
 
   catalog::Stream make_stream(std::uint64_t id, std::uint64_t organisation, std::uint32_t size,

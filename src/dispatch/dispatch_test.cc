@@ -63,6 +63,24 @@ TEST_F(DispatchTest, ManyStreamsCompleteTheirBatchesInLittleMemory) {
   }));
 }
 
+// They wait for one another, half a second in all, so that most send both records at once.
+TEST_F(DispatchTest, ManyStreamsWithLittleToSendTakeTheirTime) {
+  constexpr std::uint64_t kStreams = 1000;
+  for (std::uint64_t id = 1; id <= kStreams; ++id) make_stream(id, id, 100);
+  start();
+  for (std::uint64_t id = 1; id <= kStreams; ++id) store(id, 1);
+  ASSERT_TRUE(eventually([] { return world().count("1") == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (std::uint64_t id = 1; id <= kStreams; ++id) store(id, 1);
+  std::size_t attempts = 0;
+  for (std::uint64_t id = 1; id <= kStreams; ++id) {
+    const std::string name = std::to_string(id);
+    ASSERT_TRUE(eventually([&] { return world().count(name) == 2; }));
+    attempts += world().attempts(name);
+  }
+  EXPECT_LT(attempts, 2 * kStreams - kStreams / 4);
+}
+
 TEST_F(DispatchTest, StreamsOfOneOrganisationCompleteTheirBatchesInLittleMemory) {
   memory_bytes_max_ = 64'000;
   for (std::uint64_t id = 1; id <= 10; ++id) make_stream(id, 1, 1000);
