@@ -66,7 +66,7 @@ void Wire::close() {
   {
     const std::lock_guard lock(mutex_);
     loop = std::exchange(loop_, nullptr);
-    for (const auto& [fd, line] : lines_) ::shutdown(fd, SHUT_RDWR);
+    for (const auto& [fd, line] : lines_) cut(*line);
   }
   // On the loop, where a signal is at its coroutine before emit() returns: later it may be gone.
   asio::dispatch(*loop, [self = shared_from_this()] {
@@ -180,11 +180,19 @@ void Wire::spawn(std::shared_ptr<Line> line, Broker broker) {
                  }));
 }
 
-// The library finds its end of the pair, or the connection, closed.
 void Wire::end(Line& line) {
   const std::lock_guard lock(mutex_);
-  if (line.near >= 0) ::shutdown(line.near, SHUT_RDWR);
-  if (line.far >= 0) ::close(std::exchange(line.far, -1));
+  cut(line);
+}
+
+// The library finds the connection closed, or that it could not be made: the far end's close is an
+// error at a near end that is still full. After a shutdown() there is none, as if it were made.
+void Wire::cut(Line& line) {
+  if (line.far >= 0) {
+    ::close(std::exchange(line.far, -1));
+  } else if (line.near >= 0) {
+    ::shutdown(line.near, SHUT_RDWR);
+  }
 }
 
 Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, std::shared_ptr<Line> line, Broker broker) {

@@ -78,6 +78,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   Awaitable<void> give(Line& line, int connection);
   std::optional<egress::LocalSocket> take(Line& line);
   void end(Line& line);
+  static void cut(Line& line);  // under mutex_
   void report(Error error, Fault fault);
 
   egress::HttpClient& http_;
