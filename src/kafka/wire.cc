@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "base/units.h"
@@ -31,14 +32,19 @@ namespace {
 // A cluster has as many brokers as this; a peer that names more is not one.
 constexpr std::size_t kBrokersMax = 1000;
 
-// Until nothing more can be written to `fd`: how much that was.
-std::size_t fill(int fd) {
+// Until nothing more can be written to `fd`: how much that was. Nullopt: an error, in errno.
+std::optional<std::size_t> fill(int fd) {
   constexpr std::array<char, 16 * kKiB> kStuff{};
   std::size_t filled = 0;
   while (true) {
     const ssize_t sent = ::send(fd, kStuff.data(), kStuff.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) return filled;
-    filled += static_cast<std::size_t>(sent);
+    if (sent >= 0) {
+      filled += static_cast<std::size_t>(sent);
+    } else if (errno == EAGAIN) {
+      return filled;
+    } else if (errno != EINTR) {
+      return std::nullopt;
+    }
   }
 }
 
@@ -88,13 +94,34 @@ struct Wire::Line {
 };
 
 int Wire::on_socket(int, int, int, void* wire) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return -1;
-  const auto line = std::make_shared<Line>(Line{ends[0], ends[1], fill(ends[0])});
   auto& self = *static_cast<Wire*>(wire);
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return self.no_socket(errno);
+  }
+  const std::optional<std::size_t> stuff = fill(ends[0]);
+  if (!stuff) {
+    const int error = errno;
+    for (const int end : ends) ::close(end);
+    return self.no_socket(error);
+  }
+  const auto line = std::make_shared<Line>(Line{ends[0], ends[1], *stuff});
   const std::lock_guard lock(self.mutex_);
   self.lines_[ends[0]] = line;
   return ends[0];
+}
+
+int Wire::no_socket(int error) {
+  const std::string why = error == EMFILE || error == ENFILE
+                              ? "no file descriptor is left"
+                              : std::generic_category().message(error);
+  const std::lock_guard lock(mutex_);
+  if (loop_ != nullptr) {
+    asio::post(*loop_, [self = shared_from_this(), why] {
+      self->report({ErrorCode::Unavailable, why}, Fault::Us);
+    });
+  }
+  return -1;
 }
 
 int Wire::on_close(int fd, void* wire) {

@@ -73,6 +73,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   static Awaitable<void> carry(std::shared_ptr<Wire> wire, std::shared_ptr<Line> line,
                                Broker broker);
 
+  int no_socket(int error);
   int begin(int fd, std::size_t broker);
   void spawn(std::shared_ptr<Line> line, Broker broker);
   Awaitable<void> give(Line& line, int connection);

@@ -5,6 +5,7 @@
 #include <librdkafka/rdkafka.h>
 #include <netdb.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -127,6 +128,20 @@ TEST_F(KafkaWire, ARefusedConnectIsNeverTakenForAMadeOne) {
   }
   EXPECT_EQ(seemed_made, 0);
   EXPECT_EQ(faults_.size(), 1000u);
+}
+
+TEST_F(KafkaWire, AMissingDescriptorIsOurFault) {
+  open(false);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{3, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  const int fd = library_->socket();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(fd, -1);
+  ASSERT_TRUE(run_until([&] { return !faults_.empty(); }));
+  EXPECT_EQ(faults_[0].fault, Fault::Us);
+  EXPECT_EQ(faults_[0].error.message, "no file descriptor is left");
 }
 
 }  // namespace
