@@ -89,8 +89,8 @@ struct Wire::Line {
   int near;           // the library's; -1: it has closed it
   int far;            // the pair's other end; -1: it is closed, or relayed
   std::size_t stuff;  // bytes that fill the pair
-  // The loop's: to be cancelled when the library closes the connection that it was given.
-  asio::steady_timer* given = nullptr;
+  // The loop's: the coroutine's, while it runs.
+  asio::cancellation_signal* carried = nullptr;
 };
 
 int Wire::on_socket(int, int, int, void* wire) {
@@ -134,7 +134,7 @@ int Wire::on_close(int fd, void* wire) {
     if (line->far >= 0) ::close(std::exchange(line->far, -1));
     if (self.loop_ != nullptr) {
       asio::post(*self.loop_, [line] {
-        if (line->given != nullptr) line->given->cancel();
+        if (line->carried != nullptr) line->carried->emit(asio::cancellation_type::terminal);
       });
     }
   }
@@ -199,10 +199,12 @@ void Wire::spawn(std::shared_ptr<Line> line, Broker broker) {
   }
   if (loop == nullptr) return end(*line);
   const auto cancel = carried_.emplace(carried_.end());
+  line->carried = &*cancel;
   asio::co_spawn(*loop, carry(shared_from_this(), line, std::move(broker)),
                  asio::bind_cancellation_slot(cancel->slot(), [self = shared_from_this(), line,
                                                                cancel](const std::exception_ptr&) {
                    self->end(*line);
+                   line->carried = nullptr;
                    self->carried_.erase(cancel);
                  }));
 }
@@ -254,10 +256,8 @@ Awaitable<void> Wire::give(Line& line, int connection) {
     ::close(connection);
     if (!given) co_return;
     ::close(std::exchange(line.far, -1));  // wakes the library, if it waits at the pair
-    line.given = &over;
   }
   co_await egress::wait_for_wake(over);
-  line.given = nullptr;
 }
 
 // The pair's far end, the pair emptied. Nullopt: the library has closed its own.

@@ -144,5 +144,17 @@ TEST_F(KafkaWire, AMissingDescriptorIsOurFault) {
   EXPECT_EQ(faults_[0].error.message, "no file descriptor is left");
 }
 
+TEST_F(KafkaWire, WhatTheLibraryClosesWhileItConnectsIsGivenUp) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });  // no word of TLS
+  const Gauge connections = metrics_.gauge("sluice_egress_connections", "");
+  open(true);
+  const int fd = library_->socket();
+  library_->connect(fd, server.port());
+  ASSERT_TRUE(run_until([&] { return server.connections() == 1; }));
+  EXPECT_EQ(connections.value(), 1);
+  library_->close(fd);
+  EXPECT_TRUE(run_until([&] { return connections.value() == 0; }));
+}
+
 }  // namespace
 }  // namespace sluice::kafka
