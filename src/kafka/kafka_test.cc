@@ -3,6 +3,9 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "base/metrics.h"
 #include "egress/testing/run.h"
@@ -47,6 +50,16 @@ class KafkaProducer : public ::testing::Test {
   }
   static std::string at(const TestServer& server) {
     return "127.0.0.1:" + std::to_string(server.port());
+  }
+
+  static int threads_of_the_library() {
+    int count = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::getline(std::ifstream(task.path() / "comm"), name);
+      if (name.starts_with("rdk:")) ++count;
+    }
+    return count;
   }
 
   Metrics metrics_;  // what the loop still holds at its end counts here
@@ -110,6 +123,20 @@ TEST_F(KafkaProducer, MayGoWithItsLoop) {
   auto producer = open(at(server));
   send(*producer, 300ms);
   boost::asio::post(loop_, [producer = std::move(producer)] {});
+}
+
+// The threads' ends take their time, which the loop does not have.
+TEST_F(KafkaProducer, TheLibrarysThreadsEndWithoutTheLoop) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  auto producer = open(at(server));
+  send(*producer, 50ms);
+  EXPECT_GT(threads_of_the_library(), 0);
+  producer.reset();
+  const auto end = std::chrono::steady_clock::now() + 3s;
+  while (threads_of_the_library() > 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(threads_of_the_library(), 0);
 }
 
 TEST_F(KafkaProducer, ManyCanBeginAndEndAtOnce) {

@@ -46,7 +46,7 @@ rd_kafka_resp_err_t produce(rd_kafka_t* client, rd_kafka_topic_t* topic, const M
 
 }  // namespace
 
-// Shared by the producer, the handler that waits for events, and the thread that ends the client.
+// Shared by the producer, what it is doing, and the thread that ends the client.
 struct Producer::Core {
   // Lives on the loop's thread, and no longer than the producer.
   struct OnLoop {
@@ -56,10 +56,10 @@ struct Producer::Core {
   };
 
   Core(asio::io_context& loop, const Clock& clock_in)
-      : clock(clock_in), on_loop(std::in_place, loop) {}
+      : clock(clock_in), on_loop(std::make_shared<OnLoop>(loop)) {}
   ~Core();
 
-  static void wait_for_events(std::shared_ptr<Core> core);
+  void wait_for_events();
   void take_events();
   void take(rd_kafka_event_t* event);
   void take_report(rd_kafka_event_t* event);
@@ -76,8 +76,8 @@ struct Producer::Core {
   int event_fd = -1;
 
   // The loop's.
-  std::optional<OnLoop> on_loop;
-  std::vector<int> results;  // by message
+  std::shared_ptr<OnLoop> on_loop;  // its handlers see by it whether the producer is there
+  std::vector<int> results;         // by message
   std::size_t unsettled = 0;
   std::shared_ptr<const void> keep;
   std::optional<Sent> stopped;          // beside `delivered`
@@ -125,7 +125,7 @@ Result<std::unique_ptr<Producer>> Producer::open(egress::HttpClient& http, const
   core->queue = rd_kafka_queue_get_main(core->client);
   const std::uint64_t one = 1;
   rd_kafka_queue_io_event_enable(core->queue, core->event_fd, &one, sizeof(one));
-  Core::wait_for_events(core);
+  core->wait_for_events();
   std::unique_ptr<Producer> producer(new Producer(core));
   core->topic = rd_kafka_topic_new(core->client, options.topic.c_str(), nullptr);
   if (core->topic == nullptr) {
@@ -150,17 +150,17 @@ Producer::~Producer() {
 
 bool Producer::spent() const { return core_->spent; }
 
-void Producer::Core::wait_for_events(std::shared_ptr<Core> core) {
-  asio::posix::stream_descriptor& ready = core->on_loop->ready;
-  ready.async_wait(
+// The handler has no share of this: the end of the last one waits for the library's threads.
+void Producer::Core::wait_for_events() {
+  on_loop->ready.async_wait(
       asio::posix::stream_descriptor::wait_read,
-      [core = std::move(core)](boost::system::error_code ec) mutable {
-        if (ec) return;
+      [this, there = std::weak_ptr(on_loop)](boost::system::error_code ec) {
+        if (ec || there.expired()) return;
         std::uint64_t ignored = 0;
-        while (::read(core->event_fd, &ignored, sizeof(ignored)) < 0 && errno == EINTR) {
+        while (::read(event_fd, &ignored, sizeof(ignored)) < 0 && errno == EINTR) {
         }
-        core->take_events();
-        wait_for_events(std::move(core));
+        take_events();
+        wait_for_events();
       });
 }
 
