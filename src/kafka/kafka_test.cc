@@ -1,15 +1,20 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <thread>
 
 #include "base/metrics.h"
 #include "egress/testing/run.h"
 #include "egress/testing/test_server.h"
+#include "kafka/calls.h"
 #include "kafka/configuration.h"
 #include "kafka/producer.h"
 
@@ -34,9 +39,24 @@ TEST(KafkaBrokers, AreReadStrictly) {
 class KafkaProducer : public ::testing::Test {
  protected:
   KafkaProducer() {
+    http_ = std::make_unique<egress::HttpClient>(loop_, clock_, loopback(), &metrics_);
+  }
+
+  static egress::Settings loopback() {
     egress::Settings settings;
     settings.allow = {"127.0.0.0/8"};
-    http_ = std::make_unique<egress::HttpClient>(loop_, clock_, settings, &metrics_);
+    return settings;
+  }
+  // All threads of calls() can be had at the same time.
+  static bool until_calls_are_free(std::chrono::milliseconds time) {
+    constexpr int kThreads = 4;
+    const auto arrived = std::make_shared<std::latch>(kThreads);
+    for (int i = 0; i < kThreads; ++i) calls().post([arrived] { arrived->arrive_and_wait(); });
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (!arrived->try_wait() && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(1ms);
+    }
+    return arrived->try_wait();
   }
 
   std::unique_ptr<Producer> open(std::string brokers) {
@@ -123,6 +143,44 @@ TEST_F(KafkaProducer, MayGoWithItsLoop) {
   auto producer = open(at(server));
   send(*producer, 300ms);
   boost::asio::post(loop_, [producer = std::move(producer)] {});
+}
+
+TEST_F(KafkaProducer, ACheckEndsWithItsLoop) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  std::optional<Sent> looked;
+  {
+    boost::asio::io_context loop(1);
+    egress::HttpClient http(loop, clock_, loopback(), &metrics_);
+    auto made = Producer::open(http, clock_, {{.brokers = at(server)}, "topic", OrganisationId{1}});
+    ASSERT_TRUE(made.has_value());
+    auto check = [](std::unique_ptr<Producer> producer, SteadyTime deadline) -> Awaitable<Sent> {
+      co_return co_await producer->look(deadline);
+    };
+    boost::asio::co_spawn(
+        loop, egress::testing::store(check(*std::move(made), clock_.steady() + 1h), looked),
+        [](const std::exception_ptr&) {});
+    while (server.connections() == 0) loop.run_one_for(1ms);
+  }
+  EXPECT_TRUE(until_calls_are_free(3s));
+  EXPECT_FALSE(looked.has_value());
+}
+
+TEST_F(KafkaProducer, ACheckCanBeCancelled) {
+  const TestServer server([](Peer& peer) { peer.wait(1h); });
+  const auto producer = open(at(server));
+  boost::asio::cancellation_signal cancel;
+  std::optional<Sent> looked;
+  bool ended = false;
+  boost::asio::co_spawn(loop_, egress::testing::store(producer->look(clock_.steady() + 1h), looked),
+                        boost::asio::bind_cancellation_slot(
+                            cancel.slot(), [&](const std::exception_ptr&) { ended = true; }));
+  while (server.connections() == 0) loop_.run_one_for(1ms);
+  cancel.emit(boost::asio::cancellation_type::terminal);
+  loop_.run_for(100ms);
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(looked.has_value() && looked->fault.has_value());
+  EXPECT_EQ(looked->fault->error.code, ErrorCode::Cancelled);
+  EXPECT_TRUE(producer->spent());
 }
 
 // The threads' ends take their time, which the loop does not have.

@@ -27,7 +27,10 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::size_t kTurnMessagesMax = 512;  // then the loop's others have theirs
-constexpr milliseconds kFirstLook{250};        // doubled each time: a stop is seen in between
+// A stop is seen between two looks. Each takes twice as long as the one before.
+constexpr milliseconds kFirstLook{250};
+constexpr milliseconds kLookMax{1000};
+constexpr milliseconds kAfterLook{250};  // for its thread to say that time is up
 constexpr int kUnsettled = RD_KAFKA_RESP_ERR__IN_PROGRESS;
 
 rd_kafka_resp_err_t produce(rd_kafka_t* client, rd_kafka_topic_t* topic, const Message& message,
@@ -46,13 +49,22 @@ rd_kafka_resp_err_t produce(rd_kafka_t* client, rd_kafka_topic_t* topic, const M
 
 }  // namespace
 
-// Shared by the producer, what it is doing, and the thread that ends the client.
+// Shared by the producer, what it is doing, and the threads that look and that end the client.
 struct Producer::Core {
   // Lives on the loop's thread, and no longer than the producer.
   struct OnLoop {
     explicit OnLoop(asio::io_context& loop) : wake(loop), ready(loop) {}
     asio::steady_timer wake;
     asio::posix::stream_descriptor ready;  // event_fd
+  };
+  // Whatever ends a coroutine before its time leaves something nobody knows the end of.
+  struct Guard {
+    Core& core;
+    ~Guard() {
+      if (core.settled()) return;
+      core.spent = true;
+      core.given_up = true;
+    }
   };
 
   Core(asio::io_context& loop, const Clock& clock_in)
@@ -66,7 +78,10 @@ struct Producer::Core {
   void take_error(int code, std::string text);
   void stop(Meaning meaning, std::string text);
   void stop(WireFault fault);
+  bool settled() const { return unsettled == 0 && found != kUnsettled; }
+  Awaitable<void> settle(SteadyTime deadline);
   Sent outcome() const;
+  void find_topic(std::chrono::steady_clock::time_point until);
 
   const Clock& clock;
   std::shared_ptr<Wire> wire;
@@ -85,7 +100,9 @@ struct Producer::Core {
   std::optional<WireFault> wire_fault;  // the last one
   bool spent = false;
 
-  std::atomic<bool> given_up = false;  // for look()'s thread
+  // Between the loop and look()'s thread, which writes to event_fd after it has set `found`.
+  std::atomic<bool> given_up = false;
+  std::atomic<int> found = 0;
 };
 
 Producer::Core::~Core() {
@@ -138,7 +155,7 @@ Producer::Producer(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 
 Producer::~Producer() {
   core_->wire->close();
-  core_->given_up = true;
+  core_->stop({{ErrorCode::Cancelled, "cancelled"}, Fault::Us});
   rd_kafka_queue_io_event_enable(core_->queue, -1, nullptr, 0);
   core_->on_loop->ready.release();
   core_->on_loop.reset();
@@ -239,22 +256,34 @@ Sent Producer::Core::outcome() const {
   return sent;
 }
 
+// Until all that was begun has ended, or nothing more is waited for. `this` outlives it.
+Awaitable<void> Producer::Core::settle(SteadyTime deadline) {
+  if (settled() || stopped) co_return;
+  on_loop->wake.expires_at(egress::loop_time(deadline, clock));
+  while (!settled() && !stopped) {
+    if (on_loop->wake.expiry() <= std::chrono::steady_clock::now()) {
+      WireFault late{{ErrorCode::Timeout, "timed out waiting for the brokers"}, Fault::Destination};
+      if (wire_fault) late = *wire_fault;
+      if (!heard.empty()) late.error.message += ": " + heard;
+      stop(std::move(late));
+      co_return;
+    }
+    const bool go_on = co_await egress::wait_for_wake(on_loop->wake);
+    if (!go_on && !stopped) stop({{ErrorCode::Cancelled, "cancelled"}, Fault::Us});
+  }
+}
+
 Awaitable<Sent> Producer::send(std::span<const Message> messages, std::shared_ptr<const void> keep,
                                SteadyTime deadline) {
   Core& core = *core_;
-  SLUICE_ASSERT(core.unsettled == 0);
+  SLUICE_ASSERT(core.settled());
   if (core.stopped) co_return *core.stopped;  // while nothing was sent
   core.keep = std::move(keep);
   core.results.assign(messages.size(), kUnsettled);
   core.wire_fault.reset();
   core.heard.clear();
-  // Whatever ends this before its time leaves messages nobody knows the end of.
-  struct Guard {
-    Core& core;
-    ~Guard() { core.spent = core.spent || core.unsettled > 0; }
-  };
   const std::shared_ptr<Core> alive = core_;
-  const Guard guard{core};
+  const Core::Guard guard{core};
   for (std::size_t i = 0; i < messages.size() && !core.stopped; ++i) {
     if (i % kTurnMessagesMax == kTurnMessagesMax - 1) {
       co_await asio::post(core.on_loop->wake.get_executor(), asio::use_awaitable);
@@ -268,28 +297,14 @@ Awaitable<Sent> Producer::send(std::span<const Message> messages, std::shared_pt
     core.results.resize(i + 1);
     break;
   }
-  core.on_loop->wake.expires_at(egress::loop_time(deadline, core.clock));
-  while (core.unsettled > 0 && !core.stopped) {
-    if (core.on_loop->wake.expiry() <= std::chrono::steady_clock::now()) {
-      WireFault late{{ErrorCode::Timeout, "timed out waiting for the brokers"}, Fault::Destination};
-      if (core.wire_fault) late = *core.wire_fault;
-      if (!core.heard.empty()) late.error.message += ": " + core.heard;
-      core.stop(std::move(late));
-      break;
-    }
-    const bool go_on = co_await egress::wait_for_wake(core.on_loop->wake);
-    if (!go_on) {
-      core.stop({{ErrorCode::Cancelled, "cancelled"}, Fault::Us});
-      break;
-    }
-  }
+  co_await core.settle(deadline);
   co_return core.outcome();
 }
 
 namespace {
 
 // What metadata say of the topic. Blocks.
-int find_topic(rd_kafka_t* client, rd_kafka_topic_t* topic, milliseconds time) {
+int ask_for_topic(rd_kafka_t* client, rd_kafka_topic_t* topic, milliseconds time) {
   const struct rd_kafka_metadata* found = nullptr;
   const int failed = rd_kafka_metadata(client, 0, topic, &found, static_cast<int>(time.count()));
   if (failed != 0) return failed;
@@ -301,30 +316,41 @@ int find_topic(rd_kafka_t* client, rd_kafka_topic_t* topic, milliseconds time) {
 
 }  // namespace
 
+// Blocks.
+void Producer::Core::find_topic(std::chrono::steady_clock::time_point until) {
+  int result = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  for (milliseconds time = kFirstLook; !given_up; time = std::min(time * 2, kLookMax)) {
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    result = ask_for_topic(client, topic, std::min(time, left));
+    const bool again = result == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+                       result == RD_KAFKA_RESP_ERR__TRANSPORT ||
+                       result == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    if (!again) break;
+  }
+  found = result;
+  ::eventfd_write(event_fd, 1);
+}
+
 Awaitable<Sent> Producer::look(SteadyTime deadline) {
-  const std::shared_ptr<Core> core = core_;
-  const auto ask = [core, until = egress::loop_time(deadline, core->clock)] {
-    int result = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    for (milliseconds time = kFirstLook; !core->given_up; time *= 2) {
-      const auto left =
-          std::chrono::duration_cast<milliseconds>(until - std::chrono::steady_clock::now());
-      if (left.count() <= 0) break;
-      result = find_topic(core->client, core->topic, std::min(time, left));
-      const bool again = result == RD_KAFKA_RESP_ERR__TIMED_OUT ||
-                         result == RD_KAFKA_RESP_ERR__TRANSPORT ||
-                         result == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
-      if (!again) break;
-    }
-    return result;
-  };
-  const int result = co_await calls().run(ask);
-  core->take_events();
+  Core& core = *core_;
+  SLUICE_ASSERT(core.settled());
+  if (core.stopped) co_return *core.stopped;
+  core.found = kUnsettled;
+  const std::shared_ptr<Core> alive = core_;
+  const Core::Guard guard{core};
+  calls().post(
+      [core = core_, until = egress::loop_time(deadline, core.clock)] { core->find_topic(until); });
+  co_await core.settle(deadline + kAfterLook);
+  if (!core.stopped) core.take_events();  // what was said before
+  const int result = core.found;
   if (result == 0) co_return Sent{};
-  if (core->stopped) co_return *core->stopped;
+  if (core.stopped) co_return *core.stopped;
   const Meaning meaning = meaning_of(result);
   if (meaning == Meaning::Passes) {
     WireFault fault{{ErrorCode::Unavailable, text_of(result)}, Fault::Network};
-    if (core->wire_fault) fault = *core->wire_fault;
+    if (core.wire_fault) fault = *core.wire_fault;
     co_return Sent{.fault = std::move(fault)};
   }
   co_return Sent{.meaning = meaning, .text = text_of(result)};

@@ -1,6 +1,10 @@
 """Kafka against a real broker."""
 
+import concurrent.futures
 import secrets
+import socket
+import time
+import types
 
 import pytest
 
@@ -79,6 +83,22 @@ def test_the_check_says_in_the_brokers_words_what_cannot_work(sluice, broker, to
     said("Unknown topic", topic="no-such-topic", ca=None)
     said("is not trusted", ca=None, **secure(broker))
     assert sluice.call("GET", "/api/v2/data_stream").json() == []
+
+
+def test_the_server_stops_soon_although_a_check_waits_for_a_broker(start):
+    sluice = start()
+    sluice.token("admin", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, \
+            concurrent.futures.ThreadPoolExecutor(1) as other:
+        silent.settimeout(10)
+        broker = types.SimpleNamespace(address=f"127.0.0.1:{silent.getsockname()[1]}")
+        answer = other.submit(create, sluice, broker, "t")
+        connection, _ = silent.accept()
+        begun = time.monotonic()
+        assert sluice.stop() == 0
+        assert time.monotonic() - begun < 6  # requests have 3 s
+        assert answer.exception() is not None
+        connection.close()
 
 
 @pytest.mark.parametrize("change, said", [
