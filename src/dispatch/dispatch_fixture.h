@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fmt/format.h>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -93,6 +94,7 @@ class World {
     const MutexLock lock(mutex_);
     places_.clear();
   }
+  std::atomic<int> live_connectors = 0;
 
  private:
   struct Place {
@@ -112,7 +114,8 @@ inline World& world() {
 
 class FakeConnector final : public connectors::Connector {
  public:
-  explicit FakeConnector(std::string name) : name_(std::move(name)) {}
+  explicit FakeConnector(std::string name) : name_(std::move(name)) { ++world().live_connectors; }
+  ~FakeConnector() override { --world().live_connectors; }
 
   Awaitable<connectors::SendOutcome> send(const connectors::RecordBatch& given,
                                           connectors::Deadline) override {

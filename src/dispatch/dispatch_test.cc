@@ -111,6 +111,24 @@ TEST_F(DispatchTest, OneOrganisationsUnansweredRequestsLeaveMemoryToTheOthers) {
   stop(10);
 }
 
+// They may have threads of their own, for which the loop must still be there.
+TEST_F(DispatchTest, NoConnectorThatWaitsForAnAttemptOutlivesIt) {
+  world().set("1", World::Mood::Fails);
+  make_stream(1, 1, 10, R"({"retry": {"initial_ms": 60000, "max_ms": 60000}})");
+  start();
+  store(1, 25);
+  ASSERT_TRUE(eventually([] { return world().attempts("1") == 1; }));
+  ASSERT_TRUE(
+      eventually([&] { return dispatch_->snapshot(StreamId{1})->last_error == "503 later"; }));
+  EXPECT_EQ(world().live_connectors, 1);
+  dispatch_->stop(5000);
+  threads_->stop_and_join();
+  pool_.reset();
+  dispatch_.reset();
+  EXPECT_EQ(world().live_connectors, 0);
+  threads_.reset();
+}
+
 TEST_F(DispatchTest, FailingStreamTriesAgainAndGoesOn) {
   world().set("1", World::Mood::Fails);
   make_stream(1, 1, 10, kFastRetry);

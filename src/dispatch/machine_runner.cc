@@ -297,6 +297,11 @@ void MachineRunner::close_readers() {
   }
 }
 
+void MachineRunner::close() {
+  close_readers();
+  way_.idle.clear();
+}
+
 // One that ends at once takes itself off the list.
 void MachineRunner::cancel_attempts() {
   const auto under_way = attempts_under_way_;

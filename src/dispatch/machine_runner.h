@@ -154,8 +154,9 @@ class MachineRunner : public std::enable_shared_from_this<MachineRunner> {
   virtual void release_memory();
   virtual void stop();
   virtual void abandon();
-  // Once the loop has stopped: lets go of the log, which handlers that never ran may outlive.
-  virtual void close() { close_readers(); }
+  // Once the loop has stopped: lets go of the log and of the connectors without an attempt, as
+  // handlers that never ran may keep this until the loop itself is destroyed.
+  virtual void close();
 
  protected:
   MachineRunner(StreamId stream, OrganisationId organisation, std::shared_ptr<Shared> shared,
