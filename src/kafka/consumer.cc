@@ -17,6 +17,7 @@ namespace sluice::kafka {
 namespace {
 
 constexpr int kCommittedWaitMs = 1000;
+constexpr std::chrono::milliseconds kCommittedPause{250};  // after a failure
 
 struct PartitionsFree {
   void operator()(rd_kafka_topic_partition_list_t* list) const {
@@ -159,7 +160,7 @@ void Consumer::Core::assign(rd_kafka_topic_partition_list_t* partitions) {
   int failed = 0;
   while ((failed = rd_kafka_committed(client, partitions, kCommittedWaitMs)) != 0) {
     complaint = text_of(failed);
-    if (options.gives_up()) return;
+    if (options.gives_up(kCommittedPause)) return;
   }
   for (int i = 0; i < partitions->cnt; ++i) {
     rd_kafka_topic_partition_t& one = partitions->elems[i];

@@ -37,7 +37,8 @@ class Consumer {
     // Where to read on at least, as far as it is known beside what the group has committed.
     std::function<std::optional<std::uint64_t>(std::string_view topic, std::int32_t partition)>
         next;
-    std::function<bool()> gives_up;  // asked where take() would wait for the cluster for long
+    // Asked before take() turns to the cluster once more. Lets so much time pass before it says no.
+    std::function<bool(std::chrono::milliseconds pause)> gives_up;
   };
   // `http` and `clock` outlive it. Errors: Unavailable.
   static Result<std::unique_ptr<Consumer>> open(egress::HttpClient& http, const Clock& clock,

@@ -87,7 +87,7 @@ class KafkaSource::Worker {
         .from_newest = settings_.from_newest,
         .next = [this](std::string_view topic,
                        std::int32_t number) { return begin_at(topic, number); },
-        .gives_up = [this] { return stopping_.load(); }};
+        .gives_up = [this](std::chrono::milliseconds pause) { return stops_within(pause); }};
     for (const auto& [topic, kind] : settings_.topics) options.topics.push_back(topic);
     auto opened = kafka::Consumer::open(http_, with_.clock, std::move(options));
     if (!opened) return opened.error();
@@ -241,9 +241,15 @@ class KafkaSource::Worker {
         logging::error("the Kafka source has stopped", {{"reason", reason}});
       }
     }
-    if (reason.empty()) return;
+    if (!reason.empty()) stops_within(kAgain);
+  }
+
+  bool stops_within(std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
     const MutexLock lock(mutex_);
-    if (!stopping_) changed_.wait_until(mutex_, std::chrono::steady_clock::now() + kAgain);
+    while (!stopping_ && changed_.wait_until(mutex_, end)) {
+    }
+    return stopping_;
   }
 
   void show_complaint() {
