@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "base/logging.h"
 #include "kafka/meaning.h"
 #include "kafka/wire.h"
 
@@ -37,13 +36,11 @@ struct Consumer::Core {
         wire(std::make_shared<Wire>(
             http, clock,
             Wire::Options{OrganisationId{0}, options.cluster.secure, options.cluster.tls},
-            [last = std::string()](const WireFault& fault) mutable {
-              if (std::exchange(last, fault.error.message) == last) return;
-              logging::warn("no connection to a Kafka broker", {{"reason", last}});
-            })) {}
+            nullptr)) {}
   ~Core();
 
   bool handle(rd_kafka_event_t* event, const std::function<void(const Consumed&)>& sink);
+  void take_error(int code, std::string text);
   void rebalance(rd_kafka_event_t* event);
   void assign(rd_kafka_topic_partition_list_t* partitions);
 
@@ -137,14 +134,24 @@ bool Consumer::Core::handle(rd_kafka_event_t* event,
       break;
     case RD_KAFKA_EVENT_REBALANCE: rebalance(event); break;
     case RD_KAFKA_EVENT_ERROR:
-      // That all brokers are down follows from what each of them was told before, and hides it.
-      if (complaint.empty() || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        complaint = rd_kafka_event_error_string(event);
-      }
+      take_error(rd_kafka_event_error(event), rd_kafka_event_error_string(event));
       break;
     default: break;
   }
   return came;
+}
+
+void Consumer::Core::take_error(int code, std::string text) {
+  const bool all_down = code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+  if (all_down || code == RD_KAFKA_RESP_ERR__TRANSPORT) {
+    // The library does not know why a connection could not be made.
+    if (const std::optional<WireFault> fault = wire->fault()) {
+      complaint = fault->error.message;
+      return;
+    }
+  }
+  // That all brokers are down follows from what each of them was told before, and hides it.
+  if (complaint.empty() || !all_down) complaint = std::move(text);
 }
 
 void Consumer::Core::rebalance(rd_kafka_event_t* event) {

@@ -10,12 +10,14 @@
 #include <thread>
 
 #include "base/metrics.h"
-#include "egress/http_client.h"
+#include "egress/testing/test_server.h"
 
 namespace sluice::kafka {
 namespace {
 
 using namespace std::chrono_literals;
+using egress::testing::Peer;
+using egress::testing::TestServer;
 
 // The library's own fake of a cluster.
 class MockCluster {
@@ -101,6 +103,18 @@ class KafkaConsumer : public ::testing::Test {
   int asked_ = 0;
   std::chrono::steady_clock::time_point first_asked_;
 };
+
+TEST_F(KafkaConsumer, SaysWhyNoConnectionCanBeMade) {
+  std::string nobody;
+  {
+    const TestServer server([](Peer&) {});
+    nobody = "127.0.0.1:" + std::to_string(server.port());
+  }
+  open(nobody);
+  ASSERT_TRUE(take_until([&] { return !consumer_->complaint().empty(); }));
+  EXPECT_NE(consumer_->complaint().find("connection refused"), std::string::npos)
+      << consumer_->complaint();
+}
 
 TEST_F(KafkaConsumer, PausesWhenItsPlaceIsRefusedAtOnce) {
   MockCluster cluster;

@@ -237,6 +237,7 @@ Awaitable<void> Wire::carry(std::shared_ptr<Wire> wire, std::shared_ptr<Line> li
     wire->report(made.error(), fault);
     co_return;
   }
+  wire->was_made();
   if (const std::optional<int> connection = (*made)->release()) {
     co_return co_await wire->give(*line, *connection);
   }
@@ -274,9 +275,24 @@ std::optional<egress::LocalSocket> Wire::take(Line& line) {
                              std::exchange(line.far, -1));
 }
 
+void Wire::was_made() {
+  const std::lock_guard lock(mutex_);
+  fault_.reset();
+}
+
 void Wire::report(Error error, Fault fault) {
-  if (error.code == ErrorCode::Cancelled || !on_fault_) return;
-  on_fault_({std::move(error), fault});
+  if (error.code == ErrorCode::Cancelled) return;
+  const WireFault why{std::move(error), fault};
+  {
+    const std::lock_guard lock(mutex_);
+    fault_ = why;
+  }
+  if (on_fault_) on_fault_(why);
+}
+
+std::optional<WireFault> Wire::fault() {
+  const std::lock_guard lock(mutex_);
+  return fault_;
 }
 
 }  // namespace sluice::kafka

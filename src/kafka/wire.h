@@ -46,8 +46,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
     std::shared_ptr<egress::TlsContext> tls = nullptr;  // null: the server's
     std::chrono::milliseconds connect_ms_max{10'000};
   };
-  // `on_fault` is called on the loop, until close(). `http` and `clock` stay as long as the loop
-  // runs.
+  // `on_fault` is called on the loop, until close(); may be null. `http` and `clock` stay as long
+  // as the loop runs.
   Wire(egress::HttpClient& http, const Clock& clock, Options options,
        std::function<void(const WireFault&)> on_fault);
 
@@ -56,6 +56,9 @@ class Wire : public std::enable_shared_from_this<Wire> {
   // Ends what is connected; from now on nothing gets through. Once; on the loop, or when it no
   // longer runs.
   void close();
+
+  // What went wrong last; nullopt: a connection was made since. Threads: any.
+  std::optional<WireFault> fault();
 
  private:
   struct Broker {
@@ -80,6 +83,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::optional<egress::LocalSocket> take(Line& line);
   void end(Line& line);
   static void cut(Line& line);  // under mutex_
+  void was_made();
   void report(Error error, Fault fault);
 
   egress::HttpClient& http_;
@@ -91,7 +95,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::mutex mutex_;
   boost::asio::io_context* loop_;                         // guarded; null: closed
   std::unordered_map<int, std::shared_ptr<Line>> lines_;  // guarded; by the library's descriptor
-  std::vector<Broker> brokers_;  // guarded; the library knows them by their index
+  std::vector<Broker> brokers_;     // guarded; the library knows them by their index
+  std::optional<WireFault> fault_;  // guarded
 };
 
 }  // namespace sluice::kafka
